@@ -1,0 +1,212 @@
+//! The one door to a warehouse. The scheduler, materializations, tests and commands know nothing else of an engine.
+//!
+//! Invariants every engine keeps: a publish is one atomic commit (a reader sees the old or the new table, never
+//! neither); a missing schema is created by whoever publishes into it; errors carry a place in the SQL that was given.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use async_trait::async_trait;
+use datafusion::arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
+
+use crate::{
+    graph::OnSchemaChange,
+    names::{Identifier, RelationName, SchemaName},
+};
+
+/// A warehouse that runs Snowflake SQL.
+#[async_trait]
+pub trait Engine: Send + Sync {
+    /// Tables and views of the given schemas, in one sweep. A schema that does not exist holds nothing.
+    async fn relations(&self, schemas: &[SchemaName]) -> Result<Vec<RelationInfo>, EngineError>;
+
+    /// Columns in order, or `None` when there is no such relation.
+    async fn columns(&self, relation: &RelationName) -> Result<Option<Vec<ColumnInfo>>, EngineError>;
+
+    /// A new session: variables, transactions and temporary tables live in it.
+    fn session(&self) -> Box<dyn Session>;
+
+    /// Builds or updates one relation in one commit.
+    async fn publish(&self, publish: Publish) -> Result<Published, EngineError>;
+
+    /// The ingest state of a landing table; the default (sequence 0) when it does not exist.
+    async fn landing(&self, table: &RelationName) -> Result<LandingState, EngineError>;
+
+    /// Adds landed rows and the new position to a landing table in one commit. When the table already records
+    /// `landing.sequence` (or a later one) nothing happens: the commit was made before a crash.
+    async fn land(&self, landing: Landing) -> Result<Published, EngineError>;
+}
+
+/// Statements in order, sharing variables and temporary objects.
+#[async_trait]
+pub trait Session: Send {
+    /// Runs exactly one statement.
+    async fn execute(&mut self, sql: &str) -> Result<Outcome, EngineError>;
+
+    /// Splits a script at its statement ends: `(byte range of the statement, its text)`, comments-only pieces left out.
+    fn split(&self, script: &str) -> Vec<Range<usize>>;
+}
+
+/// What a statement gave. A statement without rows has a schema of status columns as Snowflake prints them.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub schema: SchemaRef,
+    pub batches: Vec<RecordBatch>,
+    /// Whether this is a result set of a query (not a status row).
+    pub is_query: bool,
+    /// Rows inserted, updated and deleted, together.
+    pub rows_affected: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RelationKind {
+    Table,
+    View,
+}
+
+#[derive(Clone, Debug)]
+pub struct RelationInfo {
+    pub name: RelationName,
+    pub kind: RelationKind,
+    /// Delta version of a table; changes with every commit. Of a view a digest of its SQL.
+    pub version: String,
+    /// What [`Publish::properties`] of the last publish said.
+    pub properties: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnInfo {
+    pub name: Identifier,
+    /// Snowflake's spelling: `NUMBER(38,0)`, `VARCHAR`, `TIMESTAMP_NTZ(9)`, `ARRAY`...
+    pub data_type: String,
+    pub nullable: bool,
+}
+
+/// One relation to be built.
+#[derive(Clone, Debug)]
+pub struct Publish {
+    pub relation: RelationName,
+    pub content: Content,
+    pub how: How,
+    pub comment: Option<String>,
+    /// Stored column name (any case) to comment.
+    pub column_comments: BTreeMap<String, String>,
+    /// Recorded in the commit: fingerprint, node id, invocation id...
+    pub properties: BTreeMap<String, String>,
+}
+
+/// Where the rows come from.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// A query in Snowflake SQL.
+    Query(String),
+    /// Rows that are already there (seeds).
+    Rows(Vec<RecordBatch>, SchemaRef),
+}
+
+#[derive(Clone, Debug)]
+pub enum How {
+    /// Create or replace as a table, whatever was there.
+    Table,
+    /// Create or replace as a view.
+    View,
+    /// Change the existing table; creates it when missing.
+    Incremental { strategy: Strategy, on_schema_change: OnSchemaChange },
+}
+
+#[derive(Clone, Debug)]
+pub enum Strategy {
+    Append,
+    /// Matching rows are updated, others inserted. `update_columns: None` means all columns.
+    Merge {
+        unique_key: Vec<String>,
+        update_columns: Option<Vec<String>>,
+        predicates: Vec<String>,
+    },
+    /// Rows whose key is among the new rows' keys are deleted, then all new rows inserted, in one commit.
+    DeleteInsert {
+        unique_key: Vec<String>,
+        predicates: Vec<String>,
+    },
+    /// All rows are replaced, the table (its history, its properties) stays.
+    InsertOverwrite,
+}
+
+/// What a publish or a landing did.
+#[derive(Clone, Debug, Default)]
+pub struct Published {
+    /// Rows written, inserted or merged; `None` for views.
+    pub rows: Option<u64>,
+    /// `SUCCESS 1`, as dbt shows it.
+    pub message: String,
+    pub version: String,
+}
+
+/// Rows of a source with an adapter, and the position that goes with them.
+#[derive(Clone, Debug)]
+pub struct Landing {
+    pub table: RelationName,
+    pub schema: SchemaRef,
+    pub batches: Vec<RecordBatch>,
+    /// Delta partition columns, used when the table is made.
+    pub partition_by: Vec<String>,
+    /// Rows of the table that equal one of these values in this column are replaced by the batches.
+    pub replace: Option<Replace>,
+    /// 1 for the first commit of the adapter; consecutive.
+    pub sequence: u64,
+    /// What the adapter needs to go on from here; opaque to the engine.
+    pub position: String,
+    pub comment: Option<String>,
+    pub properties: BTreeMap<String, String>,
+}
+
+/// `column in (values)`, values compared as text.
+#[derive(Clone, Debug)]
+pub struct Replace {
+    pub column: String,
+    pub values: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct LandingState {
+    pub exists: bool,
+    pub sequence: u64,
+    pub position: Option<String>,
+}
+
+/// A failed statement, before it is placed in the user's template.
+#[derive(Clone, Debug)]
+pub struct EngineError {
+    /// `engine/<kebab-case>`
+    pub code: &'static str,
+    pub message: String,
+    /// Byte range in the SQL that was given.
+    pub at: Option<Range<usize>>,
+    pub help: Option<String>,
+    pub notes: Vec<String>,
+    /// Whether trying again could help (a lost connection, a conflicting commit).
+    pub transient: bool,
+}
+
+impl EngineError {
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), at: None, help: None, notes: vec![], transient: false }
+    }
+
+    pub fn at(mut self, range: Range<usize>) -> Self {
+        self.at = Some(range);
+        self
+    }
+
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+impl std::fmt::Display for EngineError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for EngineError {}

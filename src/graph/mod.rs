@@ -1,0 +1,5 @@
+//! The project as a graph: nodes, edges, cycles, selection.
+
+mod node;
+
+pub use node::*;
