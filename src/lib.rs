@@ -11,5 +11,6 @@ pub mod diagnostic;
 pub mod engine;
 pub mod graph;
 pub mod ingest;
+pub mod lake;
 pub mod names;
 pub mod run;

@@ -1,0 +1,23 @@
+//! Tables and views on storage: a table is a Delta Lake table at `<root>/<DATABASE>/<SCHEMA>/<TABLE>/`, a view a JSON
+//! file beside it. Listing the root is the catalog.
+//!
+//! Invariants: every change of a table is one Delta commit; data files are written before it and are invisible until
+//! it. Where a view file and a table of one name both exist (a crash between two steps of a replacement), the view
+//! is what readers see. Nothing here knows SQL.
+
+mod commit;
+mod error;
+mod location;
+mod schema;
+mod table;
+mod view;
+mod warehouse;
+mod write;
+
+pub use commit::{Change, Commit, Removed};
+pub use error::LakeError;
+pub use schema::{comment_of, storage_field, storage_schema};
+pub use table::LakeTable;
+pub use view::{ViewColumn, ViewFile};
+pub use warehouse::{Entry, Lake};
+pub use write::{WrittenFile, write_stream};

@@ -1,0 +1,104 @@
+//! One Delta table at one version.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use datafusion::{
+    arrow::datatypes::{Field, Schema, SchemaRef},
+    catalog::{Session, TableProvider},
+};
+use deltalake::{
+    DeltaTable,
+    kernel::engine::arrow_conversion::TryIntoArrow,
+};
+use futures::TryStreamExt;
+
+use super::LakeError;
+use crate::names::RelationName;
+
+/// A table that was found, with its state loaded.
+#[derive(Clone)]
+pub struct LakeTable {
+    pub(super) relation: RelationName,
+    pub(super) delta: DeltaTable,
+}
+
+impl LakeTable {
+    pub fn relation(&self) -> &RelationName {
+        &self.relation
+    }
+
+    pub fn version(&self) -> u64 {
+        self.delta.version().unwrap_or_default()
+    }
+
+    fn fail(&self, action: &'static str, e: deltalake::DeltaTableError) -> LakeError {
+        LakeError::delta(action, &self.relation.to_string(), e)
+    }
+
+    /// Columns in order with their metadata (`segue.type`, `comment`).
+    pub fn schema(&self) -> Result<SchemaRef, LakeError> {
+        let snapshot = self.delta.snapshot().map_err(|e| self.fail("read", e))?;
+        let fields = snapshot
+            .schema()
+            .fields()
+            .map(|f| TryIntoArrow::<Field>::try_into_arrow(f))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|e| LakeError::Damaged { place: self.relation.to_string(), cause: e.to_string() })?;
+        Ok(Arc::new(Schema::new(fields)))
+    }
+
+    /// Table configuration whose keys begin with `segue.`: what the last publish recorded.
+    pub fn properties(&self) -> BTreeMap<String, String> {
+        self.delta.snapshot().map_or_else(
+            |_| BTreeMap::new(),
+            |s| s.metadata().configuration().iter().filter(|(k, _)| k.starts_with("segue.")).map(|(k, v)| (k.clone(), v.clone())).collect(),
+        )
+    }
+
+    pub fn comment(&self) -> Option<String> {
+        self.delta.snapshot().ok().and_then(|s| s.metadata().description().map(str::to_owned))
+    }
+
+    pub fn partition_columns(&self) -> Vec<String> {
+        self.delta.snapshot().map_or_else(|_| vec![], |s| s.metadata().partition_columns().to_vec())
+    }
+
+    /// For DataFusion; `file_column` adds a column with the path of each row's file.
+    pub async fn provider(&self, session: &dyn Session, file_column: Option<&str>) -> Result<Arc<dyn TableProvider>, LakeError> {
+        self.delta.update_datafusion_session(session).map_err(|e| self.fail("read", e))?;
+        let mut builder = self.delta.table_provider();
+        if let Some(name) = file_column {
+            builder = builder.with_file_column(name);
+        }
+        let provider = builder
+            .build()
+            .await
+            .map_err(|e| LakeError::storage("read", &self.relation.to_string(), &e))?;
+        Ok(Arc::new(provider))
+    }
+
+    /// Paths (relative to the table) and row counts of the live files.
+    pub(super) async fn removes(&self) -> Result<Vec<deltalake::kernel::Remove>, LakeError> {
+        let snapshot = self.delta.snapshot().map_err(|e| self.fail("read", e))?;
+        snapshot
+            .snapshot()
+            .file_views(&self.delta.log_store(), None)
+            .map_ok(|f| f.remove_action(true))
+            .try_collect()
+            .await
+            .map_err(|e| self.fail("read", e))
+    }
+
+    /// The last version that an application recorded with a `txn` action.
+    pub async fn application_version(&self, app_id: &str) -> Result<Option<i64>, LakeError> {
+        let snapshot = self.delta.snapshot().map_err(|e| self.fail("read", e))?;
+        snapshot
+            .transaction_version(self.delta.log_store().as_ref(), app_id)
+            .await
+            .map_err(|e| self.fail("read", e))
+    }
+
+    pub(super) fn table_id(&self) -> Option<String> {
+        self.delta.snapshot().ok().map(|s| s.metadata().id().to_owned())
+    }
+}
