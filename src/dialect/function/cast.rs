@@ -1,0 +1,273 @@
+//! CAST and TRY_CAST between all of Snowflake's types (Snowflake documentation, "Data type conversion").
+
+use std::sync::Arc;
+
+use datafusion::{
+    arrow::{
+        array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, StringArray, Time64MicrosecondArray, TimestampMicrosecondArray},
+        compute::{CastOptions, cast_with_options},
+        datatypes::{DataType, Decimal128Type, FieldRef, Float64Type, Int64Type},
+    },
+    common::{DataFusionError, Result, plan_err},
+    logical_expr::{Cast, Expr},
+};
+use serde_json::Value as Json;
+
+use super::{
+    scalar::{Arity, CallTypes, Function, Rows, fail},
+    value::{canonical, json_at, normalised, parse, parse_date, parse_time, parse_timestamp, to_text},
+};
+use crate::{dialect::types::Type, names::SemiStructured};
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    Function::new("__cast", Arity::Exactly(2), target, |r| convert(&r.args[0], r.types[0], r.result, Failure::Error)).natively(native),
+    Function::new("__try_cast", Arity::Exactly(2), target, |r| convert(&r.args[0], r.types[0], r.result, Failure::Null)).natively(native),
+    Function::new("__tag", Arity::Exactly(2), target, |r| normalised(&r.args[0], r.result)),
+];
+
+/// What becomes of a value that cannot be converted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    Error,
+    Null,
+}
+
+fn target(call: &CallTypes) -> Result<FieldRef> {
+    match call.text(1).map(|t| Type::parse(&t)) {
+        Some(Ok(t)) => Ok(t.field(call.name)),
+        _ => plan_err!("the target of a cast is a type name"),
+    }
+}
+
+/// Casts that Arrow does with the same result; they keep predicates prunable.
+fn native(args: &[Expr], types: &[Type]) -> Option<Expr> {
+    let Expr::Literal(target, _) = &args[1] else { return None };
+    let target = Type::parse(target.try_as_str().flatten()?).ok()?;
+    let from = types[0];
+    let plain = matches!(
+        (from, target),
+        (Type::Number { scale: 0, .. }, Type::Float) | (Type::Date, Type::TimestampNtz) | (Type::TimestampNtz, Type::Date)
+    );
+    plain.then(|| Expr::Cast(Cast::new(Box::new(args[0].clone()), target.arrow())))
+}
+
+/// The array as `to`.
+pub fn convert(array: &ArrayRef, from: Type, to: Type, failure: Failure) -> Result<ArrayRef> {
+    let array = &normalised(array, from)?;
+    match (from, to) {
+        _ if array.data_type() == &DataType::Null => Ok(datafusion::arrow::array::new_null_array(&to.arrow(), array.len())),
+        (Type::Semi(a), Type::Semi(b)) => between_semi(array, a, b, failure),
+        (_, Type::Semi(b)) => to_semi(array, from, b),
+        (a, b) if a == b => Ok(array.clone()),
+        (_, Type::Varchar) => Ok(Arc::new(to_text(array, from)?)),
+        (Type::Semi(_) | Type::Varchar, _) => from_text(&to_text(array, from)?, to, failure),
+        (Type::Boolean, Type::Number { .. } | Type::Float) => arrow_cast(array, &to.arrow(), failure),
+        (Type::Number { .. } | Type::Float, Type::Boolean) => {
+            let floats = arrow_cast(array, &DataType::Float64, failure)?;
+            Ok(Arc::new(floats.as_primitive::<Float64Type>().iter().map(|v| v.map(|v| v != 0.0)).collect::<BooleanArray>()))
+        }
+        (Type::Float, Type::Number { scale, precision }) => {
+            let floats = array.as_primitive::<Float64Type>();
+            let decimals = floats.iter().map(|v| v.map(|v| float_to_unscaled(v, scale))).map(|v| match (v, failure) {
+                (Some(None), Failure::Error) => fail("a number is out of range").map(|()| None),
+                (v, _) => Ok(v.flatten()),
+            });
+            number_array(decimals.collect::<Result<Vec<_>>>()?, precision, scale, failure)
+        }
+        (Type::Number { scale: from_scale, .. }, Type::Number { precision, scale }) => {
+            let unscaled: Vec<Option<i128>> = if from_scale == 0 {
+                array.as_primitive::<Int64Type>().iter().map(|v| v.map(i128::from)).collect()
+            } else {
+                array.as_primitive::<Decimal128Type>().iter().collect()
+            };
+            let rescaled = unscaled.into_iter().map(|v| v.map(|v| rescale(v, from_scale, scale))).map(|v| match v {
+                Some(None) if failure == Failure::Error => fail("a number is out of range"),
+                v => Ok(v.flatten()),
+            });
+            number_array(rescaled.collect::<Result<Vec<_>>>()?, precision, scale, failure)
+        }
+        (Type::Number { .. } | Type::Float, Type::TimestampNtz | Type::TimestampTz | Type::Date) => from_text(&to_text(array, from)?, to, failure),
+        (Type::Date | Type::TimestampNtz | Type::TimestampTz, Type::Date | Type::TimestampNtz | Type::TimestampTz | Type::Time) => {
+            if from == Type::Date && to == Type::Time {
+                return fail("a DATE cannot be cast to TIME");
+            }
+            arrow_cast(array, &to.arrow(), failure)
+        }
+        (Type::Number { .. }, Type::Float) => arrow_cast(array, &DataType::Float64, failure),
+        (a, b) => fail(format!("a value of type {a} cannot be cast to {b}")),
+    }
+}
+
+fn arrow_cast(array: &ArrayRef, to: &DataType, failure: Failure) -> Result<ArrayRef> {
+    Ok(cast_with_options(array, to, &CastOptions { safe: failure == Failure::Null, ..CastOptions::default() })?)
+}
+
+/// Half away from zero, as Snowflake rounds; `None` on overflow.
+pub(super) fn rescale(value: i128, from: i8, to: i8) -> Option<i128> {
+    match to.cmp(&from) {
+        std::cmp::Ordering::Equal => Some(value),
+        std::cmp::Ordering::Greater => value.checked_mul(10_i128.checked_pow((to - from) as u32)?),
+        std::cmp::Ordering::Less => {
+            let unit = 10_i128.checked_pow((from - to) as u32)?;
+            let (quotient, rest) = (value / unit, value % unit);
+            Some(if rest.abs() * 2 >= unit { quotient + value.signum() } else { quotient })
+        }
+    }
+}
+
+fn float_to_unscaled(v: f64, scale: i8) -> Option<i128> {
+    let scaled = v * 10_f64.powi(i32::from(scale));
+    let rounded = scaled.round();
+    (rounded.is_finite() && rounded.abs() < 1e38).then_some(rounded as i128)
+}
+
+/// Unscaled values in the layout of NUMBER(precision, scale), checked against the precision.
+fn number_array(values: Vec<Option<i128>>, precision: u8, scale: i8, failure: Failure) -> Result<ArrayRef> {
+    let limit = 10_i128.pow(u32::from(precision.min(38)));
+    let checked = values.into_iter().map(|v| match v {
+        Some(v) if v.abs() >= limit || (scale == 0 && i64::try_from(v).is_err()) => match failure {
+            Failure::Null => Ok(None),
+            Failure::Error => fail(format!("numeric value {} is out of range for NUMBER({precision},{scale})", super::value::decimal_text(v, scale))),
+        },
+        v => Ok(v),
+    });
+    let values = checked.collect::<Result<Vec<_>>>()?;
+    if scale == 0 {
+        return Ok(Arc::new(values.into_iter().map(|v| v.map(|v| v as i64)).collect::<Int64Array>()));
+    }
+    Ok(Arc::new(values.into_iter().collect::<Decimal128Array>().with_precision_and_scale(precision, scale)?))
+}
+
+/// A decimal number in text: optional sign, digits, point, exponent. Unscaled at `scale`.
+fn parse_number(text: &str, scale: i8) -> Option<i128> {
+    let text = text.trim();
+    let (mantissa, exponent) = match text.find(['e', 'E']) {
+        Some(i) => (&text[..i], text[i + 1..].parse::<i32>().ok()?),
+        None => (text, 0),
+    };
+    let (negative, digits) = match mantissa.as_bytes().first()? {
+        b'-' => (true, &mantissa[1..]),
+        b'+' => (false, &mantissa[1..]),
+        _ => (false, mantissa),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    if whole.is_empty() && fraction.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let fraction = &fraction[..fraction.len().min(60)];
+    let value: i128 = format!("0{whole}{}", &fraction[..fraction.len().min(38_usize.saturating_sub(whole.len()))]).parse().ok()?;
+    let kept = fraction.len().min(38_usize.saturating_sub(whole.len())) as i32;
+    let from = i8::try_from(kept - exponent).ok()?;
+    let value = if from < 0 { value.checked_mul(10_i128.checked_pow(u32::from(from.unsigned_abs()))?)? } else { value };
+    let value = rescale(value, from.max(0), scale)?;
+    Some(if negative { -value } else { value })
+}
+
+pub(super) fn parse_boolean(text: &str) -> Option<bool> {
+    match text.trim().to_lowercase().as_str() {
+        "true" | "t" | "yes" | "y" | "on" | "1" => Some(true),
+        "false" | "f" | "no" | "n" | "off" | "0" => Some(false),
+        other => parse_number(other, 9).map(|n| n != 0),
+    }
+}
+
+fn from_text(texts: &StringArray, to: Type, failure: Failure) -> Result<ArrayRef> {
+    fn each<T>(texts: &StringArray, failure: Failure, message: impl Fn(&str) -> String, f: impl Fn(&str) -> Option<T>) -> Result<Vec<Option<T>>> {
+        texts
+            .iter()
+            .map(|t| match t {
+                None => Ok(None),
+                Some(t) => match (f(t), failure) {
+                    (None, Failure::Error) => Err(DataFusionError::Execution(message(t))),
+                    (v, _) => Ok(v),
+                },
+            })
+            .collect()
+    }
+    let not_recognized = |what: &'static str| move |t: &str| format!("{what} '{}' is not recognized", shorten(t));
+    Ok(match to {
+        Type::Number { precision, scale } => number_array(each(texts, failure, not_recognized("Numeric value"), |t| parse_number(t, scale))?, precision, scale, failure)?,
+        Type::Float => Arc::new(Float64Array::from(each(texts, failure, not_recognized("Numeric value"), |t| t.trim().parse().ok())?)),
+        Type::Boolean => Arc::new(BooleanArray::from(each(texts, failure, not_recognized("Boolean value"), parse_boolean)?)),
+        Type::Date => Arc::new(Date32Array::from(each(texts, failure, not_recognized("Date"), parse_date)?)),
+        Type::TimestampNtz => Arc::new(TimestampMicrosecondArray::from(each(texts, failure, not_recognized("Timestamp"), parse_timestamp)?)),
+        Type::TimestampTz => {
+            Arc::new(TimestampMicrosecondArray::from(each(texts, failure, not_recognized("Timestamp"), parse_timestamp)?).with_timezone("UTC"))
+        }
+        Type::Time => Arc::new(Time64MicrosecondArray::from(each(texts, failure, not_recognized("Time"), parse_time)?)),
+        Type::Binary => {
+            let bytes = each(texts, failure, not_recognized("Binary value"), |t| {
+                let t = t.as_bytes();
+                (t.len() % 2 == 0)
+                    .then(|| t.chunks(2).map(|p| std::str::from_utf8(p).ok().and_then(|p| u8::from_str_radix(p, 16).ok())).collect::<Option<Vec<u8>>>())
+                    .flatten()
+            })?;
+            Arc::new(bytes.into_iter().collect::<BinaryArray>())
+        }
+        Type::Varchar | Type::Semi(_) => Arc::new(texts.clone()),
+    })
+}
+
+fn shorten(text: &str) -> String {
+    if text.chars().count() > 60 { format!("{}...", text.chars().take(60).collect::<String>()) } else { text.to_owned() }
+}
+
+/// TO_VARIANT, TO_ARRAY, TO_OBJECT of a plain value.
+fn to_semi(array: &ArrayRef, from: Type, to: SemiStructured) -> Result<ArrayRef> {
+    super::scalar::texts(
+        &Rows { args: &[], types: &[], rows: array.len(), result: Type::Varchar, result_field: &Type::Varchar.field("x") },
+        |i| {
+            if array.is_null(i) {
+                return Ok(None);
+            }
+            let value = json_at(array, from, i)?;
+            Ok(Some(match to {
+                SemiStructured::Variant => canonical(&value),
+                SemiStructured::Array => canonical(&Json::Array(vec![value])),
+                SemiStructured::Object => return fail(format!("a value of type {from} cannot be cast to OBJECT")),
+            }))
+        },
+    )
+}
+
+fn between_semi(array: &ArrayRef, from: SemiStructured, to: SemiStructured, failure: Failure) -> Result<ArrayRef> {
+    if from == to || to == SemiStructured::Variant {
+        return Ok(array.clone());
+    }
+    let texts = array.as_string::<i32>();
+    let values = texts.iter().map(|t| {
+        let Some(t) = t else { return Ok(None) };
+        match (to, t.as_bytes().first()) {
+            (SemiStructured::Array, Some(b'[')) | (SemiStructured::Object, Some(b'{')) => Ok(Some(t.to_owned())),
+            (_, Some(b'n')) if t == "null" => Ok(None),
+            (SemiStructured::Array, _) => Ok(Some(canonical(&Json::Array(vec![parse(t)?])))),
+            _ if failure == Failure::Null => Ok(None),
+            _ => fail(format!("the value {} cannot be cast to {}", shorten(t), to.as_str())),
+        }
+    });
+    Ok(Arc::new(StringArray::from(values.collect::<Result<Vec<_>>>()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_text() {
+        for (text, scale, wanted) in [
+            ("1", 0, Some(1)),
+            ("1.5", 0, Some(2)),
+            ("-1.5", 0, Some(-2)),
+            ("1.005", 2, Some(101)),
+            ("1e3", 0, Some(1000)),
+            ("12.5e-1", 2, Some(125)),
+            (" 7 ", 0, Some(7)),
+            ("", 0, None),
+            (".", 0, None),
+            ("abc", 0, None),
+            ("1x", 0, None),
+        ] {
+            assert_eq!(parse_number(text, scale), wanted, "{text}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The function library: what DataFusion lacks or answers differently from Snowflake.
+//!
+//! Each file lists its functions in a table of [`Function`] values: name, number of arguments, result field, body
+//! over Arrow arrays. [`register`] puts them beside DataFusion's own, replacing those of the same name.
+
+mod array;
+mod cast;
+mod date;
+mod date_format;
+mod json;
+mod number;
+mod object;
+mod scalar;
+mod table;
+mod text;
+pub mod value;
+
+use std::sync::{Arc, LazyLock};
+
+use datafusion::{
+    common::{Result, plan_err},
+    execution::FunctionRegistry,
+    logical_expr::{Expr, ScalarUDF},
+    prelude::lit,
+};
+pub use scalar::{Arity, Function};
+
+use super::types::Type;
+use crate::names::SemiStructured;
+
+/// All scalar functions of our own.
+static LIBRARY: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
+    [cast::FUNCTIONS, json::FUNCTIONS, array::FUNCTIONS, object::FUNCTIONS, date::FUNCTIONS, date_format::FUNCTIONS, number::FUNCTIONS, text::FUNCTIONS, table::FUNCTIONS]
+        .into_iter()
+        .flatten()
+        .map(|f| Arc::new(ScalarUDF::new_from_impl(scalar::Implementation::new(f))))
+        .collect()
+});
+
+/// Puts the library into a session.
+pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
+    for udf in LIBRARY.iter() {
+        registry.register_udf(udf.clone())?;
+    }
+    Ok(())
+}
+
+/// Names of the functions of our own, for listings and tests. Those that begin with `__` are made by the lowering.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    LIBRARY.iter().map(|u| u.name())
+}
+
+/// A call of one of our functions as an expression.
+pub fn call(name: &str, args: Vec<Expr>) -> Result<Expr> {
+    match LIBRARY.iter().find(|u| u.name() == name) {
+        Some(udf) => Ok(udf.call(args)),
+        None => plan_err!("there is no function `{name}`"),
+    }
+}
+
+/// Snowflake's CAST.
+pub fn cast(expr: Expr, target: Type) -> Expr {
+    call("__cast", vec![expr.clone(), lit(target.to_string())]).unwrap_or(expr)
+}
+
+/// The identity, with a semi-structured type put on the result.
+pub fn tag(expr: Expr, semi: SemiStructured) -> Expr {
+    call("__tag", vec![expr.clone(), lit(semi.as_str())]).unwrap_or(expr)
+}
+
+/// A field of a row that a table function made, with its type.
+pub fn row_field(row: Expr, field: &str) -> Result<Expr> {
+    call("__row_field", vec![row, lit(field)])
+}

@@ -1,0 +1,430 @@
+//! Function calls: Snowflake's names and argument shapes to those of the function library.
+
+use sqlparser::ast::{
+    BinaryOperator, CaseWhen, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, Ident, ObjectName,
+    ObjectNamePart, OrderByExpr, UnaryOperator, Value,
+};
+
+use super::expression::{cast, function, number, string};
+use crate::{
+    dialect::{SqlError, types::Type},
+    names::SemiStructured,
+};
+
+fn name_of(function: &Function) -> Option<String> {
+    match function.name.0.as_slice() {
+        [ObjectNamePart::Identifier(ident)] => Some(ident.value.to_lowercase()),
+        _ => None,
+    }
+}
+
+/// Which argument of a date function names a part, not a column.
+fn part_position(name: &str, count: usize) -> Option<usize> {
+    match name {
+        "dateadd" | "datediff" | "timediff" | "timeadd" | "timestampadd" | "timestampdiff" | "date_part" => Some(0),
+        "date_trunc" | "trunc" if count == 2 => Some(0),
+        "last_day" | "next_day" | "previous_day" if count == 2 => Some(1),
+        "time_slice" if count >= 3 => Some(2),
+        _ => None,
+    }
+}
+
+/// Before the arguments are lowered: names of date parts become strings.
+pub(super) fn before(f: &mut Function) -> Result<(), SqlError> {
+    let Some(name) = name_of(f) else { return Ok(()) };
+    let FunctionArguments::List(list) = &mut f.args else { return Ok(()) };
+    let count = list.args.len();
+    let Some(position) = part_position(&name, count) else { return Ok(()) };
+    let to_text = |arg: &mut FunctionArg| {
+        if let FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) = arg
+            && let Expr::Identifier(ident) = e
+        {
+            *e = string(ident.value.to_lowercase());
+            return true;
+        }
+        false
+    };
+    if name == "date_trunc" {
+        // also accepted the other way round: DATE_TRUNC(column, 'month')
+        let first_is_text = matches!(&list.args[0], FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(_))));
+        let second_is_text =
+            matches!(&list.args[1], FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(v))) if matches!(v.value, Value::SingleQuotedString(_)));
+        if !first_is_text && second_is_text {
+            list.args.swap(0, 1);
+            return Ok(());
+        }
+    }
+    if name == "trunc" {
+        // TRUNC(number, scale) and TRUNC(date, part) share a name; only a quoted part tells them apart
+        return Ok(());
+    }
+    if let Some(arg) = list.args.get_mut(position) {
+        to_text(arg);
+    }
+    Ok(())
+}
+
+struct Call {
+    function: Function,
+    args: Vec<Expr>,
+    distinct: bool,
+    order_by: Vec<OrderByExpr>,
+}
+
+impl Call {
+    /// The call with its present arguments under another name, clauses kept.
+    fn named(mut self, name: &str) -> Expr {
+        self.function.name = ObjectName::from(vec![Ident::new(name)]);
+        if let FunctionArguments::List(list) = &mut self.function.args {
+            let distinct = self.distinct;
+            list.args = self.args.into_iter().map(|e| FunctionArg::Unnamed(FunctionArgExpr::Expr(e))).collect();
+            list.duplicate_treatment = distinct.then_some(DuplicateTreatment::Distinct);
+        }
+        Expr::Function(self.function)
+    }
+
+    fn take(&mut self, index: usize) -> Expr {
+        std::mem::replace(&mut self.args[index], Expr::Value(Value::Null.into()))
+    }
+
+    fn arity(&self, name: &str, range: std::ops::RangeInclusive<usize>) -> Result<(), SqlError> {
+        if range.contains(&self.args.len()) {
+            return Ok(());
+        }
+        let wanted = if range.start() == range.end() { range.start().to_string() } else { format!("{} to {}", range.start(), range.end()) };
+        Err(SqlError::new("sql/arguments", format!("`{}` takes {wanted} arguments, {} were given", name.to_uppercase(), self.args.len())))
+    }
+
+    /// Moves ORDER BY of WITHIN GROUP into the argument list, where DataFusion reads it.
+    fn order_inside(&mut self) {
+        if self.order_by.is_empty() {
+            return;
+        }
+        let order = std::mem::take(&mut self.order_by);
+        self.function.within_group.clear();
+        if let FunctionArguments::List(list) = &mut self.function.args {
+            list.clauses.push(FunctionArgumentClause::OrderBy(order));
+        }
+    }
+}
+
+fn is_null(expr: Expr) -> Expr {
+    Expr::IsNull(Box::new(expr))
+}
+
+fn case(conditions: Vec<(Expr, Expr)>, otherwise: Option<Expr>) -> Expr {
+    Expr::Case {
+        case_token: sqlparser::ast::helpers::attached_token::AttachedToken::empty(),
+        end_token: sqlparser::ast::helpers::attached_token::AttachedToken::empty(),
+        operand: None,
+        conditions: conditions.into_iter().map(|(condition, result)| CaseWhen { condition, result }).collect(),
+        else_result: otherwise.map(Box::new),
+    }
+}
+
+fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
+    Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
+}
+
+fn nested(expr: Expr) -> Expr {
+    Expr::Nested(Box::new(expr))
+}
+
+/// After the arguments were lowered.
+pub(super) fn after(mut f: Function) -> Result<Expr, SqlError> {
+    let Some(name) = name_of(&f) else {
+        return Err(SqlError::unsupported(format!("the function `{}`", f.name)).help("user-defined functions with a schema are not known to the local engine"));
+    };
+    if let FunctionArguments::None = f.args {
+        // CURRENT_DATE and its kin without parentheses
+        f.args = FunctionArguments::List(sqlparser::ast::FunctionArgumentList { duplicate_treatment: None, args: vec![], clauses: vec![] });
+    }
+    let FunctionArguments::List(list) = &mut f.args else { return Ok(Expr::Function(f)) };
+    if list.args.iter().any(|a| matches!(a, FunctionArg::Unnamed(FunctionArgExpr::Wildcard | FunctionArgExpr::QualifiedWildcard(_)))) {
+        if name != "count" {
+            return Err(SqlError::unsupported(format!("`*` as an argument of `{}`", name.to_uppercase())));
+        }
+        f.name = ObjectName::from(vec![Ident::new("count")]);
+        return Ok(Expr::Function(f));
+    }
+    let mut args = vec![];
+    for arg in &list.args {
+        match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => args.push(e.clone()),
+            FunctionArg::Named { arg: FunctionArgExpr::Expr(e), .. } | FunctionArg::ExprNamed { arg: FunctionArgExpr::Expr(e), .. } => args.push(e.clone()),
+            other => return Err(SqlError::unsupported(format!("the argument `{other}`"))),
+        }
+    }
+    let distinct = list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
+    list.duplicate_treatment = None;
+    let order_by = std::mem::take(&mut f.within_group);
+    let call = Call { function: f, args, distinct, order_by };
+    rewrite(&name, call)
+}
+
+fn rewrite(name: &str, mut c: Call) -> Result<Expr, SqlError> {
+    Ok(match name {
+        // conditional
+        "iff" => {
+            c.arity(name, 3..=3)?;
+            case(vec![(c.take(0), c.take(1))], Some(c.take(2)))
+        }
+        "nvl" | "ifnull" => {
+            c.arity(name, 2..=2)?;
+            c.named("coalesce")
+        }
+        "nvl2" => {
+            c.arity(name, 3..=3)?;
+            case(vec![(Expr::IsNotNull(Box::new(c.take(0))), c.take(1))], Some(c.take(2)))
+        }
+        "zeroifnull" => {
+            c.arity(name, 1..=1)?;
+            function("coalesce", vec![c.take(0), number(0)])
+        }
+        "nullifzero" => {
+            c.arity(name, 1..=1)?;
+            function("nullif", vec![c.take(0), number(0)])
+        }
+        "equal_null" => {
+            c.arity(name, 2..=2)?;
+            Expr::IsNotDistinctFrom(Box::new(c.take(0)), Box::new(c.take(1)))
+        }
+        "decode" => {
+            c.arity(name, 3..=usize::MAX)?;
+            let subject = c.take(0);
+            let rest: Vec<Expr> = c.args.drain(1..).collect();
+            let mut pairs = rest.chunks(2);
+            let (mut conditions, mut otherwise) = (vec![], None);
+            for pair in &mut pairs {
+                match pair {
+                    [value, result] => conditions
+                        .push((Expr::IsNotDistinctFrom(Box::new(subject.clone()), Box::new(value.clone())), result.clone())),
+                    [last] => otherwise = Some(last.clone()),
+                    _ => {}
+                }
+            }
+            case(conditions, otherwise)
+        }
+        "div0" | "div0null" => {
+            c.arity(name, 2..=2)?;
+            let (a, b) = (c.take(0), c.take(1));
+            let mut zero = binary(b.clone(), BinaryOperator::Eq, number(0));
+            if name == "div0null" {
+                zero = binary(zero, BinaryOperator::Or, is_null(b.clone()));
+            }
+            // NULLIF keeps the division from being evaluated with a zero in a vectorised CASE
+            let quotient = binary(nested(a.clone()), BinaryOperator::Divide, function("nullif", vec![b, number(0)]));
+            case(vec![(is_null(a), Expr::Value(Value::Null.into())), (zero, number(0))], Some(quotient))
+        }
+        "booland" | "boolor" => {
+            c.arity(name, 2..=2)?;
+            let op = if name == "booland" { BinaryOperator::And } else { BinaryOperator::Or };
+            nested(binary(truth(c.take(0)), op, truth(c.take(1))))
+        }
+        "boolnot" => {
+            c.arity(name, 1..=1)?;
+            Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(nested(truth(c.take(0)))) }
+        }
+        "greatest" | "least" => {
+            // Snowflake: NULL as soon as one argument is; DataFusion ignores NULLs
+            let any_null = c.args.iter().cloned().map(is_null).reduce(|a, b| binary(a, BinaryOperator::Or, b));
+            let call = c.named(name);
+            match any_null {
+                Some(condition) => case(vec![(condition, Expr::Value(Value::Null.into()))], Some(call)),
+                None => call,
+            }
+        }
+        // aggregates
+        "count_if" | "countif" => {
+            c.arity(name, 1..=1)?;
+            let condition = c.take(0);
+            c.args = vec![case(vec![(condition, number(1))], None)];
+            c.named("count")
+        }
+        "avg" => {
+            c.arity(name, 1..=1)?;
+            let argument = c.take(0);
+            let mut sum = Call { function: c.function.clone(), args: vec![argument.clone()], distinct: c.distinct, order_by: vec![] };
+            c.args = vec![argument];
+            sum.function.within_group.clear();
+            function("__avg", vec![sum.named("sum"), c.named("count")])
+        }
+        "array_agg" | "arrayagg" => {
+            c.arity(name, 1..=1)?;
+            c.order_inside();
+            let value = c.args[0].clone();
+            let has_own_filter = c.function.filter.take();
+            let not_null = Expr::IsNotNull(Box::new(value));
+            if c.function.over.is_none() {
+                c.function.filter = Some(Box::new(match has_own_filter {
+                    Some(f) => binary(nested(*f), BinaryOperator::And, not_null),
+                    None => not_null,
+                }));
+            }
+            function("__list_to_array", vec![c.named("array_agg")])
+        }
+        "array_unique_agg" => {
+            c.arity(name, 1..=1)?;
+            c.distinct = true;
+            c.function.filter = Some(Box::new(Expr::IsNotNull(Box::new(c.args[0].clone()))));
+            function("__list_to_array", vec![c.named("array_agg")])
+        }
+        "listagg" | "string_agg" => {
+            c.arity(name, 1..=2)?;
+            c.order_inside();
+            if c.args.len() == 1 {
+                c.args.push(string(""));
+            }
+            c.args[0] = cast(c.args[0].clone(), Type::Varchar, false);
+            function("coalesce", vec![c.named("string_agg"), string("")])
+        }
+        "any_value" => {
+            c.arity(name, 1..=1)?;
+            c.named("first_value")
+        }
+        "boolor_agg" => aggregate_truth(c, "bool_or"),
+        "booland_agg" => aggregate_truth(c, "bool_and"),
+        "approx_count_distinct" | "hll" => c.named("approx_distinct"),
+        "variance" | "variance_samp" | "var_samp" => c.named("var_samp"),
+        "variance_pop" => c.named("var_pop"),
+        "stddev" | "stddev_samp" => c.named("stddev_samp"),
+        "min_by" | "max_by" => {
+            c.arity(name, 2..=2)?;
+            // the value at the extreme key: FIRST_VALUE in that key's order, rows without a key left out
+            let key = c.args.pop().unwrap_or_else(|| Expr::Value(Value::Null.into()));
+            let descending = name == "max_by";
+            c.order_by = vec![OrderByExpr {
+                expr: key.clone(),
+                options: sqlparser::ast::OrderByOptions { asc: Some(!descending), nulls_first: Some(false) },
+                with_fill: None,
+            }];
+            c.order_inside();
+            c.function.filter = Some(Box::new(Expr::IsNotNull(Box::new(key))));
+            c.named("first_value")
+        }
+        "ratio_to_report" => {
+            c.arity(name, 1..=1)?;
+            let value = c.take(0);
+            c.args = vec![value.clone()];
+            binary(nested(value), BinaryOperator::Divide, function("nullif", vec![c.named("sum"), number(0)]))
+        }
+        // strings
+        "len" => c.named("length"),
+        "charindex" => {
+            c.arity(name, 2..=3)?;
+            if c.args.len() == 2 {
+                let (needle, hay) = (c.take(0), c.take(1));
+                function("strpos", vec![hay, needle])
+            } else {
+                c.named("__position")
+            }
+        }
+        "substring" => c.named("substr"),
+        "concat" => {
+            let mut parts = std::mem::take(&mut c.args).into_iter();
+            let Some(first) = parts.next() else {
+                return Err(SqlError::new("sql/arguments", "`CONCAT` takes at least 1 argument"));
+            };
+            let first = cast(first, Type::Varchar, false);
+            nested(parts.fold(first, |a, b| binary(a, BinaryOperator::StringConcat, b)))
+        }
+        "startswith" => c.named("starts_with"),
+        "endswith" => c.named("ends_with"),
+        "ucase" => c.named("upper"),
+        "lcase" => c.named("lower"),
+        "char" => c.named("chr"),
+        "regexp_count" => c.named("regexp_count"),
+        "sha2_hex" | "sha2" => {
+            c.arity(name, 1..=2)?;
+            c.named("__sha2")
+        }
+        "md5_hex" => c.named("md5"),
+        // numbers
+        "ceiling" => c.named("ceil"),
+        "truncate" => c.named("trunc"),
+        "pow" => c.named("power"),
+        "mod" => {
+            c.arity(name, 2..=2)?;
+            nested(binary(nested(c.take(0)), BinaryOperator::Modulo, nested(c.take(1))))
+        }
+        "square" => {
+            c.arity(name, 1..=1)?;
+            let x = c.take(0);
+            nested(binary(nested(x.clone()), BinaryOperator::Multiply, nested(x)))
+        }
+        // dates
+        "year" | "month" | "day" | "dayofmonth" | "quarter" | "hour" | "minute" | "second" | "week" | "weekofyear" | "weekiso" | "yearofweek" | "yearofweekiso"
+        | "dayofweek" | "dayofweekiso" | "dayofyear" => {
+            c.arity(name, 1..=1)?;
+            function("date_part", vec![string(name), c.take(0)])
+        }
+        "timestampadd" | "timeadd" => c.named("dateadd"),
+        "timestampdiff" | "timediff" => c.named("datediff"),
+        "getdate" | "sysdate" | "localtimestamp" | "current_timestamp" | "sysdatetime" | "systimestamp" => function("__now", vec![]),
+        "current_date" => cast(function("__now", vec![]), Type::Date, false),
+        "date" | "to_date" => conversion(c, "to_date", Type::Date),
+        "try_to_date" => conversion(c, "try_to_date", Type::Date),
+        "to_timestamp" | "to_timestamp_ntz" | "timestamp" => conversion(c, "to_timestamp", Type::TimestampNtz),
+        "try_to_timestamp" | "try_to_timestamp_ntz" => conversion(c, "try_to_timestamp", Type::TimestampNtz),
+        // conversion
+        "to_varchar" | "to_char" => conversion(c, "to_varchar", Type::Varchar),
+        "to_boolean" => cast(c.take(0), Type::Boolean, false),
+        "try_to_boolean" => cast(c.take(0), Type::Boolean, true),
+        "to_double" => cast(c.take(0), Type::Float, false),
+        "try_to_double" => cast(c.take(0), Type::Float, true),
+        "to_number" | "to_decimal" | "to_numeric" => to_number(c, false)?,
+        "try_to_number" | "try_to_decimal" | "try_to_numeric" => to_number(c, true)?,
+        "to_variant" => cast(c.take(0), Type::Semi(SemiStructured::Variant), false),
+        "to_array" => cast(c.take(0), Type::Semi(SemiStructured::Array), false),
+        "to_object" => cast(c.take(0), Type::Semi(SemiStructured::Object), false),
+        "as_varchar" | "as_char" => cast(c.take(0), Type::Varchar, true),
+        "as_integer" | "as_number" => cast(c.take(0), Type::INTEGER, true),
+        "as_double" | "as_real" => cast(c.take(0), Type::Float, true),
+        // semi-structured
+        "get_path" => {
+            c.arity(name, 2..=2)?;
+            c.named("get_path")
+        }
+        "array_length" => c.named("array_size"),
+        "uuid_string" => c.named("uuid"),
+        "array_construct_compact" | "object_construct_keep_null" => c.named(name),
+        _ => {
+            c.order_inside();
+            c.named(name)
+        }
+    })
+}
+
+fn truth(expr: Expr) -> Expr {
+    cast(expr, Type::Boolean, false)
+}
+
+fn aggregate_truth(mut c: Call, name: &str) -> Expr {
+    if let Some(first) = c.args.first_mut() {
+        *first = truth(first.clone());
+    }
+    c.named(name)
+}
+
+/// One argument is a cast; a format or scale needs the function.
+fn conversion(mut c: Call, name: &str, target: Type) -> Expr {
+    if c.args.len() == 1 { cast(c.take(0), target, name.starts_with("try_")) } else { c.named(name) }
+}
+
+fn to_number(mut c: Call, lenient: bool) -> Result<Expr, SqlError> {
+    let literal = |e: &Expr| match e {
+        Expr::Value(v) => match &v.value {
+            Value::Number(n, _) => n.parse::<i64>().ok(),
+            _ => None,
+        },
+        _ => None,
+    };
+    // a format may stand between the value and the precision
+    let numbers: Vec<i64> = c.args.iter().skip(1).filter_map(literal).collect();
+    if numbers.len() + 1 != c.args.len() {
+        return Err(SqlError::unsupported("number formats in TO_NUMBER"));
+    }
+    let precision = numbers.first().copied().unwrap_or(38).clamp(1, 38) as u8;
+    let scale = numbers.get(1).copied().unwrap_or(0).clamp(0, 37) as i8;
+    Ok(cast(c.take(0), Type::Number { precision, scale }, lenient))
+}

@@ -1,0 +1,107 @@
+//! The rewrite of a parsed Snowflake statement into SQL that DataFusion's planner understands.
+//!
+//! | file | what it rewrites |
+//! |---|---|
+//! | `identifier.rs` | unquoted names to upper case, everywhere |
+//! | `expression.rs` | casts, paths, literals |
+//! | `call.rs` | function names and argument shapes |
+//! | `query.rs` | names of unnamed columns, FROM lists with lateral table functions, VALUES |
+//!
+//! Idempotent on what it makes. Constructs that would silently differ are errors here.
+
+mod call;
+mod expression;
+mod identifier;
+mod query;
+
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{Expr, ObjectName, Query, Spanned, Statement, TableFactor, VisitMut, VisitorMut};
+
+use super::SqlError;
+pub use identifier::{fold, fold_name, stored};
+
+/// Session facts that change what a statement means.
+#[derive(Clone, Debug, Default)]
+pub struct LowerContext {
+    /// Values of `$name`, by upper-case name, as SQL literals.
+    pub variables: std::collections::BTreeMap<String, Expr>,
+}
+
+/// Rewrites in place. The first fault ends it.
+pub fn lower_statement(sql: &str, statement: &mut Statement, context: &LowerContext) -> Result<(), SqlError> {
+    run(sql, statement, context)
+}
+
+/// The same for a lone query.
+pub fn lower_query(sql: &str, query: &mut Query, context: &LowerContext) -> Result<(), SqlError> {
+    run(sql, query, context)
+}
+
+/// The same for an expression of a DML statement.
+pub fn lower_expression(sql: &str, expr: &mut Expr, context: &LowerContext) -> Result<(), SqlError> {
+    run(sql, expr, context)
+}
+
+fn run<V: VisitMut>(sql: &str, node: &mut V, context: &LowerContext) -> Result<(), SqlError> {
+    match node.visit(&mut Lowering { sql, context }) {
+        ControlFlow::Break(e) => Err(e),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+struct Lowering<'a> {
+    sql: &'a str,
+    context: &'a LowerContext,
+}
+
+impl Lowering<'_> {
+    fn flow(&self, result: Result<(), SqlError>, span: sqlparser::tokenizer::Span) -> ControlFlow<SqlError> {
+        match result {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(e) => ControlFlow::Break(e.at(self.sql, span)),
+        }
+    }
+}
+
+impl VisitorMut for Lowering<'_> {
+    type Break = SqlError;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
+        let span = query.span();
+        let result = query::before(query);
+        self.flow(result, span)
+    }
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
+        let span = query.span();
+        let result = query::after(query);
+        self.flow(result, span)
+    }
+
+    fn pre_visit_relation(&mut self, name: &mut ObjectName) -> ControlFlow<SqlError> {
+        fold_name(name);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
+        let span = factor.span();
+        let result = query::table_factor(factor);
+        self.flow(result, span)
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        let span = expr.span();
+        let result = expression::before(expr, self.context).and_then(|()| match expr {
+            Expr::Function(function) => call::before(function),
+            _ => Ok(()),
+        });
+        self.flow(result, span)
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        let span = expr.span();
+        let result = expression::after(expr);
+        self.flow(result, span)
+    }
+}

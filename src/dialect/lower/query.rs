@@ -1,0 +1,236 @@
+//! Queries: aliases and CTE names folded, unnamed columns named as Snowflake names them, lateral table functions
+//! joined to what stands before them, VALUES with COLUMN1....
+
+use sqlparser::ast::{
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, SetExpr, TableFactor, TableWithJoins, WildcardAdditionalOptions,
+};
+
+use super::identifier::{fold, fold_alias, fold_name};
+use crate::dialect::SqlError;
+
+/// Table functions that read columns of the relations before them.
+fn is_lateral_function(name: &ObjectName) -> bool {
+    let text = name.to_string().to_lowercase();
+    matches!(text.as_str(), "flatten" | "split_to_table" | "generator" | "strtok_split_to_table" | "result_scan")
+}
+
+pub(super) fn before(query: &mut Query) -> Result<(), SqlError> {
+    if let Some(with) = &mut query.with {
+        for cte in &mut with.cte_tables {
+            fold_alias(&mut cte.alias);
+            // Snowflake needs no RECURSIVE; DataFusion does
+            if !with.recursive {
+                let name = cte.alias.name.value.clone();
+                with.recursive = refers_to(&cte.query, &name);
+            }
+        }
+    }
+    body(&mut query.body)
+}
+
+pub(super) fn after(_query: &mut Query) -> Result<(), SqlError> {
+    Ok(())
+}
+
+fn refers_to(query: &Query, name: &str) -> bool {
+    use std::ops::ControlFlow;
+    let SetExpr::SetOperation { right, .. } = query.body.as_ref() else { return false };
+    sqlparser::ast::visit_relations(right.as_ref(), |relation| {
+        let mut relation = relation.clone();
+        fold_name(&mut relation);
+        match relation.0.as_slice() {
+            [part] if part.as_ident().is_some_and(|i| i.value == name) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    })
+    .is_break()
+}
+
+fn body(set: &mut SetExpr) -> Result<(), SqlError> {
+    match set {
+        SetExpr::Select(s) => select(s),
+        SetExpr::SetOperation { left, right, .. } => {
+            body(left)?;
+            body(right)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn select(select: &mut Select) -> Result<(), SqlError> {
+    if select.connect_by.iter().next().is_some() {
+        return Err(SqlError::unsupported("CONNECT BY").help("write a recursive CTE"));
+    }
+    for item in &mut select.projection {
+        match item {
+            SelectItem::ExprWithAlias { alias, .. } => fold(alias),
+            SelectItem::UnnamedExpr(expr) => {
+                if let Some(name) = unnamed(expr) {
+                    let expr = std::mem::replace(expr, Expr::Identifier(Ident::new("x")));
+                    *item = SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) };
+                }
+            }
+            SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), options) => {
+                fold_name(name);
+                wildcard(options)?;
+            }
+            SelectItem::Wildcard(options) => wildcard(options)?,
+            _ => {}
+        }
+    }
+    for window in &mut select.named_window {
+        fold(&mut window.0);
+    }
+    join_lateral_functions(select);
+    Ok(())
+}
+
+/// The column name that Snowflake gives to an expression without an alias: its text in upper case.
+fn unnamed(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => None,
+        Expr::JsonAccess { .. } | Expr::CompoundFieldAccess { .. } => Some(expr.to_string()),
+        Expr::Value(v) => Some(v.to_string()),
+        other => Some(other.to_string().to_uppercase()),
+    }
+}
+
+fn wildcard(options: &mut WildcardAdditionalOptions) -> Result<(), SqlError> {
+    use sqlparser::ast::{ExcludeSelectItem, RenameSelectItem};
+    if let Some(exclude) = &mut options.opt_exclude {
+        match exclude {
+            ExcludeSelectItem::Single(name) => fold_name(name),
+            ExcludeSelectItem::Multiple(names) => names.iter_mut().for_each(fold_name),
+        }
+    }
+    if let Some(replace) = &mut options.opt_replace {
+        for item in &mut replace.items {
+            fold(&mut item.column_name);
+        }
+    }
+    if let Some(rename) = &mut options.opt_rename {
+        match rename {
+            RenameSelectItem::Single(r) => {
+                fold(&mut r.ident);
+                fold(&mut r.alias);
+            }
+            RenameSelectItem::Multiple(rs) => rs.iter_mut().for_each(|r| {
+                fold(&mut r.ident);
+                fold(&mut r.alias);
+            }),
+        }
+    }
+    if options.opt_ilike.is_some() {
+        return Err(SqlError::unsupported("SELECT * ILIKE").help("list the columns"));
+    }
+    Ok(())
+}
+
+/// `FROM a, b, LATERAL FLATTEN(a.x) f, c` becomes `FROM ((a CROSS JOIN b) JOIN FLATTEN(a.x) f), c`: a nested join
+/// whose last relation is the function; the relation planner sees both sides.
+fn join_lateral_functions(select: &mut Select) {
+    let has_function = |t: &TableWithJoins| std::iter::once(&t.relation).chain(t.joins.iter().map(|j| &j.relation)).any(|r| as_function(r).is_some());
+    if !select.from.iter().any(has_function) {
+        return;
+    }
+    let mut result: Option<TableWithJoins> = None;
+    for from in std::mem::take(&mut select.from) {
+        let TableWithJoins { relation, joins } = from;
+        result = Some(match result {
+            None => TableWithJoins { relation: alone(relation), joins: vec![] },
+            Some(left) => append(left, Join { relation, global: false, join_operator: JoinOperator::CrossJoin(JoinConstraint::None) }),
+        });
+        for join in joins {
+            result = result.map(|left| append(left, join));
+        }
+    }
+    select.from.extend(result);
+}
+
+fn append(mut left: TableWithJoins, join: Join) -> TableWithJoins {
+    if as_function(&join.relation).is_none() {
+        left.joins.push(join);
+        return left;
+    }
+    left.joins.push(Join { relation: as_table_function(join.relation), ..join });
+    TableWithJoins { relation: TableFactor::NestedJoin { table_with_joins: Box::new(left), alias: None }, joins: vec![] }
+}
+
+/// A function that stands first: nested alone, so that the relation planner is asked.
+fn alone(relation: TableFactor) -> TableFactor {
+    if as_function(&relation).is_some() { as_table_function(relation) } else { relation }
+}
+
+/// `FLATTEN(...)` in any of its spellings.
+fn as_function(factor: &TableFactor) -> Option<&ObjectName> {
+    match factor {
+        TableFactor::Function { name, .. } if is_lateral_function(name) => Some(name),
+        TableFactor::TableFunction { expr: Expr::Function(Function { name, .. }), .. } if is_lateral_function(name) => Some(name),
+        TableFactor::Table { name, args: Some(_), .. } if is_lateral_function(name) => Some(name),
+        _ => None,
+    }
+}
+
+/// All spellings as `TableFactor::Function`.
+fn as_table_function(factor: TableFactor) -> TableFactor {
+    match factor {
+        TableFactor::TableFunction { expr: Expr::Function(f), alias } => {
+            let args = match f.args {
+                FunctionArguments::List(list) => list.args,
+                _ => vec![],
+            };
+            TableFactor::Function { lateral: true, name: f.name, args, with_ordinality: false, alias }
+        }
+        TableFactor::Table { name, args: Some(args), alias, .. } => {
+            TableFactor::Function { lateral: true, name, args: args.args, with_ordinality: false, alias }
+        }
+        other => other,
+    }
+}
+
+/// Aliases of relations; VALUES without column names.
+pub(super) fn table_factor(factor: &mut TableFactor) -> Result<(), SqlError> {
+    match factor {
+        TableFactor::Table { alias, .. }
+        | TableFactor::Derived { alias, .. }
+        | TableFactor::NestedJoin { alias, .. }
+        | TableFactor::Function { alias, .. }
+        | TableFactor::TableFunction { alias, .. }
+        | TableFactor::UNNEST { alias, .. } => {
+            if let Some(alias) = alias {
+                fold_alias(alias);
+            }
+        }
+        TableFactor::Pivot { .. } => return Err(SqlError::unsupported("PIVOT").help("aggregate with CASE per value")),
+        TableFactor::Unpivot { .. } => return Err(SqlError::unsupported("UNPIVOT").help("UNION ALL one SELECT per column")),
+        TableFactor::MatchRecognize { .. } => return Err(SqlError::unsupported("MATCH_RECOGNIZE")),
+        _ => {}
+    }
+    if let TableFactor::Derived { subquery, alias, .. } = factor
+        && let SetExpr::Values(values) = subquery.body.as_ref()
+    {
+        let width = values.rows.first().map_or(0, |r| r.content.len());
+        let alias = alias.get_or_insert_with(|| sqlparser::ast::TableAlias {
+            explicit: true,
+            name: Ident::with_quote('"', "VALUES"),
+            columns: vec![],
+            at: None,
+        });
+        if alias.columns.is_empty() {
+            alias.columns = (1..=width)
+                .map(|i| sqlparser::ast::TableAliasColumnDef { name: Ident::with_quote('"', format!("COLUMN{i}")), data_type: None })
+                .collect();
+        }
+    }
+    if let TableFactor::Function { args, .. } = factor {
+        for arg in args {
+            if let FunctionArg::Named { arg: FunctionArgExpr::Expr(Expr::Identifier(i)), name, .. } = arg
+                && name.value.eq_ignore_ascii_case("mode")
+            {
+                return Err(SqlError::new("sql/arguments", format!("`mode` takes 'OBJECT', 'ARRAY' or 'BOTH', not `{i}`")));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,18 @@
+//! Snowflake SQL: parsing, lowering to what DataFusion plans, Snowflake's types and functions.
+//!
+//! A statement's way: text -> [`parse`] -> sqlparser AST -> [`lower`] (identifiers folded, Snowflake's constructs
+//! rewritten) -> DataFusion's planner with our operator and relation planners -> [`retag`] (semi-structured types
+//! carried through CASE and COALESCE). Functions that DataFusion lacks, or answers differently, are in [`function`].
+//!
+//! Nothing here opens a table or runs a plan.
+
+pub mod error;
+pub mod function;
+pub mod lower;
+pub mod operator;
+pub mod parse;
+pub mod relation;
+pub mod retag;
+pub mod types;
+
+pub use error::SqlError;

@@ -1,0 +1,87 @@
+//! Semi-structured types through expressions that forget field metadata: CASE, COALESCE, NULLIF, MIN...
+//!
+//! DataFusion computes a field for each projected expression; for some kinds it keeps only the Arrow type. Wherever
+//! such an expression is projected, it is wrapped into an identity function that puts the metadata back.
+
+use std::sync::Arc;
+
+use datafusion::{
+    common::{
+        DFSchema, Result,
+        tree_node::{Transformed, TreeNode},
+    },
+    logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection, expr::Alias},
+};
+
+use super::{function, types::Type};
+use crate::names::SemiStructured;
+
+/// The plan with metadata restored in all its projections.
+pub fn retag(plan: LogicalPlan) -> Result<LogicalPlan> {
+    plan.transform_up_with_subqueries(|plan| {
+        let LogicalPlan::Projection(projection) = plan else {
+            return Ok(Transformed::no(plan));
+        };
+        let schema = projection.input.schema().clone();
+        let mut changed = false;
+        let exprs = projection
+            .expr
+            .iter()
+            .map(|expr| match wrap(expr, &schema)? {
+                Some(wrapped) => {
+                    changed = true;
+                    Ok(wrapped)
+                }
+                None => Ok(expr.clone()),
+            })
+            .collect::<Result<Vec<_>>>()?;
+        if !changed {
+            return Ok(Transformed::no(LogicalPlan::Projection(projection)));
+        }
+        Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new(exprs, Arc::clone(&projection.input))?)))
+    })
+    .and_then(|t| t.data.recompute_schema())
+}
+
+fn wrap(expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
+    let (_, field) = expr.to_field(schema)?;
+    if field.metadata().contains_key(SemiStructured::METADATA_KEY) {
+        return Ok(None);
+    }
+    let Some(semi) = semi_type(expr, schema) else { return Ok(None) };
+    let (qualifier, name) = expr.qualified_name();
+    let inner = match expr {
+        Expr::Alias(Alias { expr, .. }) => expr.as_ref().clone(),
+        other => other.clone(),
+    };
+    Ok(Some(function::tag(inner, semi).alias_qualified(qualifier, name)))
+}
+
+/// The semi-structured type of an expression, as far as it passes one of its arguments on.
+fn semi_type(expr: &Expr, schema: &DFSchema) -> Option<SemiStructured> {
+    let known = expr.to_field(schema).ok().map(|(_, f)| f);
+    if let Some(field) = &known {
+        match Type::of(field) {
+            Type::Semi(semi) if field.metadata().contains_key(SemiStructured::METADATA_KEY) => return Some(semi),
+            Type::Varchar => {}
+            _ => return None,
+        }
+    }
+    match expr {
+        Expr::Alias(alias) => semi_type(&alias.expr, schema),
+        Expr::Case(case) => case
+            .when_then_expr
+            .iter()
+            .map(|(_, then)| then.as_ref())
+            .chain(case.else_expr.as_deref())
+            .find_map(|e| semi_type(e, schema)),
+        Expr::ScalarFunction(f) if matches!(f.name(), "coalesce" | "nullif" | "nvl" | "greatest" | "least") => {
+            f.args.iter().find_map(|e| semi_type(e, schema))
+        }
+        Expr::AggregateFunction(f) if matches!(f.func.name(), "first_value" | "last_value" | "min" | "max" | "any_value") => {
+            f.params.args.first().and_then(|e| semi_type(e, schema))
+        }
+        Expr::WindowFunction(f) => f.params.args.first().filter(|_| matches!(f.fun.name(), "first_value" | "last_value" | "lag" | "lead" | "nth_value")).and_then(|e| semi_type(e, schema)),
+        _ => None,
+    }
+}
