@@ -3,10 +3,12 @@
 //! Invariants every engine keeps: a publish is one atomic commit (a reader sees the old or the new table, never
 //! neither); a missing schema is created by whoever publishes into it; errors carry a place in the SQL that was given.
 
+pub mod datafusion;
+
 use std::{collections::BTreeMap, ops::Range};
 
 use async_trait::async_trait;
-use datafusion::arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
+use ::datafusion::arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
 
 use crate::{
     graph::OnSchemaChange,

@@ -20,4 +20,4 @@ pub use schema::{comment_of, storage_field, storage_schema};
 pub use table::LakeTable;
 pub use view::{ViewColumn, ViewFile};
 pub use warehouse::{Entry, Lake};
-pub use write::{WrittenFile, write_stream};
+pub use write::{WriteError, WrittenFile, write_stream};

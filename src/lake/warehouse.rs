@@ -105,7 +105,8 @@ impl Lake {
         })
     }
 
-    fn table_folder(&self, relation: &RelationName) -> PathBuf {
+    /// The folder of a table, whether it exists or not.
+    pub fn table_folder(&self, relation: &RelationName) -> PathBuf {
         self.root.join(relation_path(relation))
     }
 

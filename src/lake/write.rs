@@ -48,6 +48,13 @@ impl From<LakeError> for WriteError {
     }
 }
 
+impl WrittenFile {
+    /// Relative to the table's folder.
+    pub fn path(&self) -> &str {
+        &self.add.path
+    }
+}
+
 struct OpenFile {
     path: String,
     values: Vec<Option<String>>,

@@ -1,0 +1,169 @@
+//! Plans to rows in memory, or to data files of a table.
+
+use std::sync::Arc;
+
+use ::datafusion::{
+    arrow::{
+        array::ArrayRef,
+        compute::cast,
+        datatypes::{Schema, SchemaRef},
+        record_batch::{RecordBatch, RecordBatchOptions},
+    },
+    error::DataFusionError,
+    execution::SendableRecordBatchStream,
+    logical_expr::LogicalPlan,
+    physical_plan::{collect, execute_stream_partitioned, stream::RecordBatchStreamAdapter},
+};
+use futures::{StreamExt, stream::FuturesUnordered};
+use object_store::ObjectStore;
+
+use super::{Inner, fault};
+use crate::{
+    dialect::{function::value::normalised, types::Type},
+    engine::EngineError,
+    lake::{WriteError, WrittenFile, storage_schema, write_stream},
+};
+
+impl Inner {
+    /// All rows of a plan, with the plan's fields (which carry semi-structured types).
+    pub(super) async fn rows(&self, sql: &str, plan: LogicalPlan) -> Result<(SchemaRef, Vec<RecordBatch>), EngineError> {
+        let fail = |e: DataFusionError| fault::plan(sql, &e);
+        let schema: SchemaRef = Arc::new(plan.schema().as_arrow().clone());
+        let physical = self.state.create_physical_plan(&plan).await.map_err(fail)?;
+        let batches = collect(physical, self.state.task_ctx()).await.map_err(fail)?;
+        let batches = batches
+            .into_iter()
+            .map(|b| with_schema(&b, &schema, |array, _| Ok(array.clone())))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(fail)?;
+        Ok((schema, batches))
+    }
+
+    /// Rows in the stored layout, written as files that nothing names yet. `schema` is [`storage_schema`] of the
+    /// plan's, or a wider one of a table that takes them.
+    pub(super) async fn write_plan(
+        &self,
+        sql: &str,
+        plan: LogicalPlan,
+        store: Arc<dyn ObjectStore>,
+        schema: SchemaRef,
+        partition_by: &[String],
+    ) -> Result<Vec<WrittenFile>, EngineError> {
+        let fail = |e: DataFusionError| fault::plan(sql, &e);
+        let physical = self.state.create_physical_plan(&plan).await.map_err(fail)?;
+        let streams = execute_stream_partitioned(physical, self.state.task_ctx()).map_err(fail)?;
+        self.write_streams(sql, streams, store, schema, partition_by).await
+    }
+
+    pub(super) async fn write_batches(
+        &self,
+        batches: Vec<RecordBatch>,
+        store: Arc<dyn ObjectStore>,
+        schema: SchemaRef,
+        partition_by: &[String],
+    ) -> Result<Vec<WrittenFile>, EngineError> {
+        let stream = RecordBatchStreamAdapter::new(schema.clone(), futures::stream::iter(batches.into_iter().map(Ok)));
+        self.write_streams("", vec![Box::pin(stream)], store, schema, partition_by).await
+    }
+
+    async fn write_streams(
+        &self,
+        sql: &str,
+        streams: Vec<SendableRecordBatchStream>,
+        store: Arc<dyn ObjectStore>,
+        schema: SchemaRef,
+        partition_by: &[String],
+    ) -> Result<Vec<WrittenFile>, EngineError> {
+        // tasks, so that partitions run on all cores; aborted together when one fails
+        let mut tasks: FuturesUnordered<_> = streams
+            .into_iter()
+            .map(|stream| {
+                let (store, schema, partition_by) = (store.clone(), schema.clone(), partition_by.to_vec());
+                let adapted = stored(stream, schema.clone());
+                let task = tokio::spawn(async move { write_stream(store, schema, &partition_by, adapted).await });
+                AbortOnDrop(task)
+            })
+            .collect();
+        let mut files = vec![];
+        while let Some(result) = tasks.next().await {
+            match result {
+                Ok(Ok(written)) => files.extend(written),
+                Ok(Err(WriteError::Query(e))) => return Err(fault::plan(sql, &e)),
+                Ok(Err(WriteError::Lake(e))) => return Err(fault::lake(e)),
+                Err(e) if e.is_panic() => {
+                    return Err(EngineError::new("engine/internal", "the engine failed while it ran the query").help("this is a fault of segue: please report it with the query"));
+                }
+                Err(_) => return Err(EngineError::new("engine/cancelled", "the query was cancelled")),
+            }
+        }
+        Ok(files)
+    }
+}
+
+struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl<T> std::future::Future for AbortOnDrop<T> {
+    type Output = Result<T, tokio::task::JoinError>;
+
+    fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
+        std::pin::Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+/// The stored layout of a plan's columns; a name that occurs twice is the user's mistake.
+pub(super) fn stored_schema(plan: &LogicalPlan) -> Result<SchemaRef, EngineError> {
+    let schema = storage_schema(plan.schema().as_arrow()).map_err(fault::lake)?;
+    let mut seen = std::collections::HashSet::new();
+    for field in schema.fields() {
+        if !seen.insert(field.name()) {
+            return Err(EngineError::new("sql/duplicate-column", format!("the column name `{}` occurs twice", field.name()))
+                .help("give one of them another alias"));
+        }
+    }
+    if schema.fields().is_empty() {
+        return Err(EngineError::new("sql/no-columns", "the query has no columns"));
+    }
+    Ok(schema)
+}
+
+fn stored(stream: SendableRecordBatchStream, schema: SchemaRef) -> SendableRecordBatchStream {
+    let target = schema.clone();
+    let adapted = stream.map(move |batch| {
+        batch.and_then(|batch| {
+            let from = batch.schema();
+            with_schema(&batch, &target, |array, i| {
+                let wanted = target.field(i).data_type();
+                if array.data_type() == wanted {
+                    return Ok(array.clone());
+                }
+                let array = normalised(array, Type::of(from.field(i)))?;
+                Ok(if array.data_type() == wanted { array } else { cast(&array, wanted)? })
+            })
+        })
+    });
+    Box::pin(RecordBatchStreamAdapter::new(schema, adapted))
+}
+
+fn with_schema(
+    batch: &RecordBatch,
+    schema: &SchemaRef,
+    column: impl Fn(&ArrayRef, usize) -> Result<ArrayRef, DataFusionError>,
+) -> Result<RecordBatch, DataFusionError> {
+    let columns = batch.columns().iter().enumerate().map(|(i, c)| column(c, i)).collect::<Result<Vec<_>, _>>()?;
+    // types may differ in nullability of nested fields; the arrays are the truth
+    let fields: Vec<_> = schema
+        .fields()
+        .iter()
+        .zip(&columns)
+        .map(|(f, c)| if f.data_type() == c.data_type() { f.clone() } else { Arc::new(f.as_ref().clone().with_data_type(c.data_type().clone())) })
+        .map(|f| Arc::new(f.as_ref().clone().with_nullable(true)))
+        .collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?)
+}

@@ -1,0 +1,93 @@
+//! Landing tables: rows of a source and its position, in one commit.
+
+use super::{
+    Inner, fault,
+    publish::rows_of,
+};
+use crate::{
+    engine::{EngineError, Landing, LandingState, Published},
+    lake::{Change, Commit, Removed, storage_schema},
+    names::RelationName,
+};
+
+/// Application id of the Delta `txn` action whose version is the landing's sequence.
+const APPLICATION: &str = "segue-ingest";
+const POSITION: &str = "segue.ingest.position";
+const SEQUENCE: &str = "segue.ingest.sequence";
+
+impl Inner {
+    pub(super) async fn landing_state(&self, table: &RelationName) -> Result<LandingState, EngineError> {
+        let Some(found) = self.lake.table(table).await.map_err(fault::lake)? else { return Ok(LandingState::default()) };
+        let sequence = found.application_version(APPLICATION).await.map_err(fault::lake)?.unwrap_or(0);
+        Ok(LandingState { exists: true, sequence: sequence.max(0) as u64, position: found.properties().get(POSITION).cloned() })
+    }
+
+    pub(super) async fn land(&self, landing: Landing) -> Result<Published, EngineError> {
+        let schema = storage_schema(&landing.schema).map_err(fault::lake)?;
+        let base = self.lake.table(&landing.table).await.map_err(fault::lake)?;
+        if let Some(table) = &base {
+            let done = self.landing_state(&landing.table).await?.sequence;
+            if done >= landing.sequence {
+                return Ok(Published { rows: Some(0), message: "SUCCESS 0".into(), version: table.version().to_string() });
+            }
+            let current = table.schema().map_err(fault::lake)?;
+            let names = |s: &::datafusion::arrow::datatypes::Schema| s.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect::<Vec<_>>();
+            if names(&current) != names(&schema) {
+                return Err(EngineError::new("engine/landing-schema", format!("the columns of the landing table `{}` are not those of its adapter", landing.table))
+                    .help("drop the landing table to ingest it anew with the new columns"));
+            }
+        }
+        let store = self.lake.table_store(&landing.table).map_err(fault::lake)?;
+        let partition_by = base.as_ref().map_or_else(|| landing.partition_by.clone(), crate::lake::LakeTable::partition_columns);
+        let mut files = self.write_batches(landing.batches, store, schema.clone(), &partition_by).await?;
+        let rows = rows_of(&files);
+        let mut remove = Removed::None;
+        if let (Some(table), Some(replace)) = (&base, &landing.replace) {
+            let (kept, touched) = self.without(table, &schema, &replace.column, &replace.values).await?;
+            files.extend(kept);
+            remove = Removed::Files(touched);
+        }
+        let mut properties = landing.properties;
+        properties.insert(POSITION.into(), landing.position);
+        properties.insert(SEQUENCE.into(), landing.sequence.to_string());
+        let commit = Commit {
+            relation: landing.table,
+            change: if matches!(remove, Removed::None) { Change::Append } else { Change::Rewrite },
+            schema,
+            partition_by,
+            add: files,
+            remove,
+            comment: landing.comment,
+            column_comments: Default::default(),
+            properties,
+            application: Some((APPLICATION.into(), landing.sequence as i64)),
+        };
+        let version = self.lake.commit(base.as_ref(), commit).await.map_err(fault::lake)?;
+        Ok(Published { rows: Some(rows), message: format!("SUCCESS {rows}"), version: version.to_string() })
+    }
+
+    /// Files holding rows whose column has one of the values, and what is left of them.
+    async fn without(
+        &self,
+        table: &crate::lake::LakeTable,
+        schema: &::datafusion::arrow::datatypes::SchemaRef,
+        column: &str,
+        values: &[String],
+    ) -> Result<(Vec<crate::lake::WrittenFile>, Vec<String>), EngineError> {
+        use super::change::{Staged, TARGET, in_files, quoted, select_list};
+        if values.is_empty() {
+            return Ok((vec![], vec![]));
+        }
+        let staged = Staged { table, files: vec![], schema };
+        let scope = self.change_scope(&staged).await?;
+        let list = values.iter().map(|v| format!("'{}'", v.replace('\\', "\\\\").replace('\'', "''"))).collect::<Vec<_>>().join(", ");
+        let matched = format!("{TARGET}.{}::varchar in ({list})", quoted(column));
+        let touched = self.touched(&matched, &scope).await?;
+        if touched.is_empty() {
+            return Ok((vec![], vec![]));
+        }
+        let columns: Vec<(String, String)> = schema.fields().iter().map(|f| (f.name().clone(), format!("{TARGET}.{}", quoted(f.name())))).collect();
+        let sql = format!("select {} from {TARGET} where {} and not coalesce({matched}, false)", select_list(&columns), in_files(&touched));
+        Ok((self.rewrite(&sql, &scope, &staged).await?, touched))
+    }
+}

@@ -1,0 +1,141 @@
+//! The local engine: Snowflake SQL on DataFusion over the Delta tables of a [`Lake`].
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `planner.rs` | text -> lowered statement -> logical plan; tables and views opened as they are named |
+//! | `execution.rs` | plans to rows or to data files |
+//! | `publish.rs` | materializations: table, view, incremental strategies |
+//! | `landing.rs` | rows of sources with their positions |
+//! | `session.rs` | statements of a script: queries, DDL, variables |
+//! | `statement.rs` | INSERT, UPDATE, DELETE, MERGE |
+//! | `change.rs` | copy-on-write: staged rows, touched files |
+//! | `catalog.rs` | listing, columns, INFORMATION_SCHEMA, SHOW |
+//! | `fault.rs` | DataFusion's errors in the user's terms |
+
+mod catalog;
+mod change;
+mod definition;
+mod execution;
+mod fault;
+mod landing;
+mod planner;
+mod publish;
+mod session;
+mod statement;
+
+use std::{path::Path, sync::Arc};
+
+use ::datafusion::{
+    execution::{
+        SessionState, SessionStateBuilder,
+        memory_pool::{FairSpillPool, TrackConsumersPool},
+        runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
+    },
+    prelude::SessionConfig,
+};
+use async_trait::async_trait;
+
+use super::{ColumnInfo, Engine, EngineError, Landing, LandingState, Publish, Published, RelationInfo, Session};
+use crate::{
+    dialect::{function, operator::SnowflakeOperators, relation::SnowflakeRelations},
+    lake::Lake,
+    names::{Identifier, RelationName, SchemaName},
+};
+
+/// Bytes of memory for operators when the profile does not say.
+const DEFAULT_MEMORY_LIMIT: usize = 4 << 30;
+
+/// What the profile says of a local target.
+#[derive(Clone, Debug)]
+pub struct LocalOptions {
+    /// `path:`, relative to the project.
+    pub path: String,
+    pub database: String,
+    pub schema: String,
+    /// `memory_limit:` in bytes.
+    pub memory_limit: Option<usize>,
+}
+
+/// One warehouse opened for one target. Cheap to share.
+#[derive(Clone)]
+pub struct LocalEngine {
+    inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    lake: Lake,
+    state: SessionState,
+    default_schema: SchemaName,
+}
+
+impl LocalEngine {
+    /// Opens the warehouse; nothing is written before the first publish.
+    pub fn open(project_root: &Path, options: &LocalOptions) -> Result<Self, EngineError> {
+        let lake = Lake::open(&options.path, project_root).map_err(fault::lake)?;
+        let runtime = runtime(options.memory_limit.unwrap_or(DEFAULT_MEMORY_LIMIT)).map_err(|e| fault::plan("", &e))?;
+        let mut config = SessionConfig::new().with_batch_size(8192);
+        {
+            let options = config.options_mut();
+            options.sql_parser.enable_ident_normalization = false;
+            options.sql_parser.parse_float_as_decimal = true;
+            options.sql_parser.collect_spans = true;
+            options.sql_parser.map_string_types_to_utf8view = false;
+            options.execution.parquet.schema_force_view_types = false;
+            options.execution.parquet.pushdown_filters = true;
+        }
+        let mut state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(runtime)
+            .with_default_features()
+            .with_relation_planners(vec![Arc::new(SnowflakeRelations)])
+            .build();
+        function::register(&mut state).map_err(|e| fault::plan("", &e))?;
+        let default_schema = SchemaName::new(Identifier::parse(&options.database), Identifier::parse(&options.schema));
+        Ok(Self { inner: Arc::new(Inner { lake, state, default_schema }) })
+    }
+
+    /// The folder of the warehouse.
+    pub fn root(&self) -> &Path {
+        self.inner.lake.root()
+    }
+}
+
+fn runtime(memory_limit: usize) -> ::datafusion::error::Result<Arc<RuntimeEnv>> {
+    let consumers = std::num::NonZeroUsize::new(5).unwrap_or(std::num::NonZeroUsize::MIN);
+    let pool = TrackConsumersPool::new(FairSpillPool::new(memory_limit), consumers);
+    RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build_arc()
+}
+
+#[async_trait]
+impl Engine for LocalEngine {
+    async fn relations(&self, schemas: &[SchemaName]) -> Result<Vec<RelationInfo>, EngineError> {
+        self.inner.relations(schemas).await
+    }
+
+    async fn columns(&self, relation: &RelationName) -> Result<Option<Vec<ColumnInfo>>, EngineError> {
+        self.inner.columns(relation).await
+    }
+
+    fn session(&self) -> Box<dyn Session> {
+        Box::new(session::LocalSession::new(self.inner.clone()))
+    }
+
+    async fn publish(&self, publish: Publish) -> Result<Published, EngineError> {
+        self.inner.publish(publish).await
+    }
+
+    async fn landing(&self, table: &RelationName) -> Result<LandingState, EngineError> {
+        self.inner.landing_state(table).await
+    }
+
+    async fn land(&self, landing: Landing) -> Result<Published, EngineError> {
+        self.inner.land(landing).await
+    }
+}
+
+/// The operators' planner comes first, before DataFusion's own.
+fn expression_planners(state: &SessionState) -> Vec<Arc<dyn ::datafusion::logical_expr::planner::ExprPlanner>> {
+    let mut planners: Vec<Arc<dyn ::datafusion::logical_expr::planner::ExprPlanner>> = vec![Arc::new(SnowflakeOperators)];
+    planners.extend(state.expr_planners().iter().cloned());
+    planners
+}
