@@ -6,10 +6,7 @@
 use std::sync::Arc;
 
 use datafusion::{
-    common::{
-        DFSchema, Result,
-        tree_node::{Transformed, TreeNode},
-    },
+    common::{DFSchema, Result, tree_node::Transformed},
     logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection, expr::Alias},
 };
 
@@ -69,19 +66,21 @@ fn semi_type(expr: &Expr, schema: &DFSchema) -> Option<SemiStructured> {
     }
     match expr {
         Expr::Alias(alias) => semi_type(&alias.expr, schema),
-        Expr::Case(case) => case
-            .when_then_expr
-            .iter()
-            .map(|(_, then)| then.as_ref())
-            .chain(case.else_expr.as_deref())
-            .find_map(|e| semi_type(e, schema)),
+        Expr::Case(case) => {
+            case.when_then_expr.iter().map(|(_, then)| then.as_ref()).chain(case.else_expr.as_deref()).find_map(|e| semi_type(e, schema))
+        }
         Expr::ScalarFunction(f) if matches!(f.name(), "coalesce" | "nullif" | "nvl" | "greatest" | "least") => {
             f.args.iter().find_map(|e| semi_type(e, schema))
         }
         Expr::AggregateFunction(f) if matches!(f.func.name(), "first_value" | "last_value" | "min" | "max" | "any_value") => {
             f.params.args.first().and_then(|e| semi_type(e, schema))
         }
-        Expr::WindowFunction(f) => f.params.args.first().filter(|_| matches!(f.fun.name(), "first_value" | "last_value" | "lag" | "lead" | "nth_value")).and_then(|e| semi_type(e, schema)),
+        Expr::WindowFunction(f) => f
+            .params
+            .args
+            .first()
+            .filter(|_| matches!(f.fun.name(), "first_value" | "last_value" | "lag" | "lead" | "nth_value"))
+            .and_then(|e| semi_type(e, schema)),
         _ => None,
     }
 }

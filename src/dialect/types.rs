@@ -39,17 +39,35 @@ impl Type {
                 ExactNumberInfo::PrecisionAndScale(p, s) => (*p as i64, *s),
             };
             if !(1..=38).contains(&p) || !(0..=37).contains(&s) || s > p {
-                return Err(SqlError::new("sql/type", format!("`{sql}` is not a type: precision is 1 to 38, scale 0 to 37 and not above the precision")));
+                return Err(SqlError::new(
+                    "sql/type",
+                    format!("`{sql}` is not a type: precision is 1 to 38, scale 0 to 37 and not above the precision"),
+                ));
             }
             Ok(Self::Number { precision: p as u8, scale: s as i8 })
         };
         Ok(match sql {
             T::Numeric(i) | T::Decimal(i) | T::Dec(i) => exact(i)?,
-            T::Int(_) | T::Integer(_) | T::BigInt(_) | T::SmallInt(_) | T::TinyInt(_) | T::Int64 | T::Int8(_) | T::Int4(_) | T::Int2(_) | T::Int32 | T::Int16 => {
-                Self::INTEGER
-            }
+            T::Int(_)
+            | T::Integer(_)
+            | T::BigInt(_)
+            | T::SmallInt(_)
+            | T::TinyInt(_)
+            | T::Int64
+            | T::Int8(_)
+            | T::Int4(_)
+            | T::Int2(_)
+            | T::Int32
+            | T::Int16 => Self::INTEGER,
             T::Float(_) | T::Float4 | T::Float8 | T::Float64 | T::Float32 | T::Double(_) | T::DoublePrecision | T::Real => Self::Float,
-            T::Varchar(_) | T::Char(_) | T::Character(_) | T::CharacterVarying(_) | T::CharVarying(_) | T::Nvarchar(_) | T::Text | T::String(_) => Self::Varchar,
+            T::Varchar(_)
+            | T::Char(_)
+            | T::Character(_)
+            | T::CharacterVarying(_)
+            | T::CharVarying(_)
+            | T::Nvarchar(_)
+            | T::Text
+            | T::String(_) => Self::Varchar,
             T::Boolean | T::Bool => Self::Boolean,
             T::Date => Self::Date,
             T::Time(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => Self::Time,
@@ -109,10 +127,9 @@ impl Type {
         }
         match field.data_type() {
             DataType::Boolean => Self::Boolean,
-            t if t.is_integer() => Self::Number {
-                precision: field.metadata().get(PRECISION_KEY).and_then(|p| p.parse().ok()).unwrap_or(38),
-                scale: 0,
-            },
+            t if t.is_integer() => {
+                Self::Number { precision: field.metadata().get(PRECISION_KEY).and_then(|p| p.parse().ok()).unwrap_or(38), scale: 0 }
+            }
             DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => {
                 Self::Number { precision: (*p).min(38), scale: *s }
             }

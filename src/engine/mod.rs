@@ -7,8 +7,8 @@ pub mod datafusion;
 
 use std::{collections::BTreeMap, ops::Range};
 
-use async_trait::async_trait;
 use ::datafusion::arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
+use async_trait::async_trait;
 
 use crate::{
     graph::OnSchemaChange,

@@ -142,8 +142,8 @@ impl Lake {
                 predicate: None,
             },
         };
-        let mut commit_properties =
-            CommitProperties::default().with_metadata(commit.properties.iter().map(|(k, v)| (k.clone(), serde_json::Value::String(v.clone()))));
+        let mut commit_properties = CommitProperties::default()
+            .with_metadata(commit.properties.iter().map(|(k, v)| (k.clone(), serde_json::Value::String(v.clone()))));
         if let Some((app_id, version)) = &commit.application {
             commit_properties = commit_properties.with_application_transaction(Transaction::new(app_id, *version));
         }

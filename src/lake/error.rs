@@ -52,10 +52,13 @@ impl LakeError {
 fn explain(error: &std::io::Error) -> (String, Option<String>) {
     use std::io::ErrorKind as K;
     match error.kind() {
-        K::StorageFull | K::QuotaExceeded => {
-            ("no space left on the device".into(), Some("free some space or move `path:` of the profile to a larger disk; nothing was published".into()))
+        K::StorageFull | K::QuotaExceeded => (
+            "no space left on the device".into(),
+            Some("free some space or move `path:` of the profile to a larger disk; nothing was published".into()),
+        ),
+        K::PermissionDenied => {
+            ("permission denied".into(), Some("make the warehouse folder writable, or set another `path:` in the profile".into()))
         }
-        K::PermissionDenied => ("permission denied".into(), Some("make the warehouse folder writable, or set another `path:` in the profile".into())),
         K::ReadOnlyFilesystem => ("the file system is read-only".into(), Some("set another `path:` in the profile".into())),
         _ => (error.to_string(), None),
     }
@@ -64,9 +67,12 @@ fn explain(error: &std::io::Error) -> (String, Option<String>) {
 /// Some libraries keep only the text of the operating system's error.
 fn explain_text(text: String) -> (String, Option<String>) {
     use std::io::{Error, ErrorKind as K};
-    for (needle, kind) in
-        [("os error 28", K::StorageFull), ("os error 13", K::PermissionDenied), ("os error 1)", K::PermissionDenied), ("os error 30", K::ReadOnlyFilesystem)]
-    {
+    for (needle, kind) in [
+        ("os error 28", K::StorageFull),
+        ("os error 13", K::PermissionDenied),
+        ("os error 1)", K::PermissionDenied),
+        ("os error 30", K::ReadOnlyFilesystem),
+    ] {
         if text.contains(needle) {
             return explain(&Error::from(kind));
         }

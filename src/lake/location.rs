@@ -5,8 +5,21 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 use crate::names::{Identifier, RelationName};
 
 /// Characters that a file system, a URL or a hive path would read as something else.
-const RESERVED: &AsciiSet =
-    &CONTROLS.add(b'/').add(b'\\').add(b'%').add(b'?').add(b'#').add(b'*').add(b':').add(b'"').add(b'<').add(b'>').add(b'|').add(b'=').add(b' ').add(b'.');
+const RESERVED: &AsciiSet = &CONTROLS
+    .add(b'/')
+    .add(b'\\')
+    .add(b'%')
+    .add(b'?')
+    .add(b'#')
+    .add(b'*')
+    .add(b':')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'|')
+    .add(b'=')
+    .add(b' ')
+    .add(b'.');
 
 /// Suffix of view files.
 pub(super) const VIEW_SUFFIX: &str = ".view.json";

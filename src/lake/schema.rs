@@ -12,15 +12,26 @@ const COMMENT_KEY: &str = "comment";
 /// The stored form of a column: nullable, in one of the layouts that Delta keeps, with the metadata that carries a
 /// Snowflake type or a comment.
 pub fn storage_field(field: &Field) -> Result<Field, LakeError> {
-    let mut metadata: HashMap<String, String> =
-        field.metadata().iter().filter(|(k, _)| k.starts_with("segue.") || *k == COMMENT_KEY).map(|(k, v)| (k.clone(), v.clone())).collect();
+    let mut metadata: HashMap<String, String> = field
+        .metadata()
+        .iter()
+        .filter(|(k, _)| k.starts_with("segue.") || *k == COMMENT_KEY)
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
     let data_type = match field.data_type() {
         DataType::Null | DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
-        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64 => {
-            DataType::Int64
-        }
+        DataType::Int8
+        | DataType::Int16
+        | DataType::Int32
+        | DataType::Int64
+        | DataType::UInt8
+        | DataType::UInt16
+        | DataType::UInt32
+        | DataType::UInt64 => DataType::Int64,
         DataType::Float16 | DataType::Float32 | DataType::Float64 => DataType::Float64,
-        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => DataType::Decimal128((*p).min(38), (*s).max(0)),
+        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => {
+            DataType::Decimal128((*p).min(38), (*s).max(0))
+        }
         DataType::Decimal256(_, s) => DataType::Decimal128(38, (*s).clamp(0, 37)),
         DataType::Boolean => DataType::Boolean,
         DataType::Date32 | DataType::Date64 => DataType::Date32,

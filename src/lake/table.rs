@@ -6,10 +6,7 @@ use datafusion::{
     arrow::datatypes::{Field, Schema, SchemaRef},
     catalog::{Session, TableProvider},
 };
-use deltalake::{
-    DeltaTable,
-    kernel::engine::arrow_conversion::TryIntoArrow,
-};
+use deltalake::{DeltaTable, kernel::engine::arrow_conversion::TryIntoArrow};
 use futures::TryStreamExt;
 
 use super::LakeError;
@@ -70,10 +67,7 @@ impl LakeTable {
         if let Some(name) = file_column {
             builder = builder.with_file_column(name);
         }
-        let provider = builder
-            .build()
-            .await
-            .map_err(|e| LakeError::storage("read", &self.relation.to_string(), &e))?;
+        let provider = builder.build().await.map_err(|e| LakeError::storage("read", &self.relation.to_string(), &e))?;
         Ok(Arc::new(provider))
     }
 
@@ -92,10 +86,7 @@ impl LakeTable {
     /// The last version that an application recorded with a `txn` action.
     pub async fn application_version(&self, app_id: &str) -> Result<Option<i64>, LakeError> {
         let snapshot = self.delta.snapshot().map_err(|e| self.fail("read", e))?;
-        snapshot
-            .transaction_version(self.delta.log_store().as_ref(), app_id)
-            .await
-            .map_err(|e| self.fail("read", e))
+        snapshot.transaction_version(self.delta.log_store().as_ref(), app_id).await.map_err(|e| self.fail("read", e))
     }
 
     pub(super) fn table_id(&self) -> Option<String> {

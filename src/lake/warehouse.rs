@@ -180,8 +180,7 @@ impl Lake {
                 found.entry(identifier(&name)).or_insert(false);
             }
         }
-        let mut entries: Vec<Entry> =
-            found.into_iter().map(|(name, is_view)| Entry { relation: schema.relation(name), is_view }).collect();
+        let mut entries: Vec<Entry> = found.into_iter().map(|(name, is_view)| Entry { relation: schema.relation(name), is_view }).collect();
         entries.sort_by(|a, b| a.relation.cmp(&b.relation));
         Ok(entries)
     }
@@ -201,7 +200,8 @@ impl Lake {
     pub async fn put_view(&self, relation: &RelationName, view: &ViewFile) -> Result<(), LakeError> {
         self.mark().await?;
         let path = self.view_path(relation);
-        let text = serde_json::to_vec_pretty(view).map_err(|e| LakeError::Damaged { place: path.display().to_string(), cause: e.to_string() })?;
+        let text =
+            serde_json::to_vec_pretty(view).map_err(|e| LakeError::Damaged { place: path.display().to_string(), cause: e.to_string() })?;
         self.replace_file(&path, &text)?;
         // the view file hides the table from now on
         self.drop_table(relation)
@@ -247,8 +247,10 @@ impl Lake {
     pub(super) fn delta_table(&self, relation: &RelationName) -> Result<DeltaTable, LakeError> {
         let folder = self.table_folder(relation);
         std::fs::create_dir_all(&folder).map_err(|e| LakeError::storage("create", &folder.display().to_string(), &e))?;
-        let url = Url::from_directory_path(&folder)
-            .map_err(|()| LakeError::UnsupportedLocation { location: folder.display().to_string(), reason: "not an absolute path".into() })?;
+        let url = Url::from_directory_path(&folder).map_err(|()| LakeError::UnsupportedLocation {
+            location: folder.display().to_string(),
+            reason: "not an absolute path".into(),
+        })?;
         DeltaTableBuilder::from_url(url).and_then(DeltaTableBuilder::build).map_err(|e| LakeError::delta("open", &relation.to_string(), e))
     }
 
@@ -263,9 +265,8 @@ impl Lake {
     /// The table at its newest version, or `None` when there is none.
     pub async fn table(&self, relation: &RelationName) -> Result<Option<LakeTable>, LakeError> {
         let log = self.table_folder(relation).join("_delta_log");
-        let has_commit = std::fs::read_dir(&log).is_ok_and(|mut entries| {
-            entries.any(|e| e.is_ok_and(|e| e.file_name().to_string_lossy().ends_with(".json")))
-        });
+        let has_commit = std::fs::read_dir(&log)
+            .is_ok_and(|mut entries| entries.any(|e| e.is_ok_and(|e| e.file_name().to_string_lossy().ends_with(".json"))));
         if !has_commit {
             self.forget(relation);
             return Ok(None);

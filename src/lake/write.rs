@@ -102,12 +102,18 @@ pub async fn write_stream(
     Ok(done)
 }
 
-fn open_file(store: &Arc<dyn ObjectStore>, schema: &SchemaRef, partition_by: &[String], values: Vec<Option<String>>) -> Result<OpenFile, LakeError> {
+fn open_file(
+    store: &Arc<dyn ObjectStore>,
+    schema: &SchemaRef,
+    partition_by: &[String],
+    values: Vec<Option<String>>,
+) -> Result<OpenFile, LakeError> {
     let folder: String = partition_by
         .iter()
         .zip(&values)
         .map(|(c, v)| {
-            let value = v.as_ref().map_or_else(|| "__HIVE_DEFAULT_PARTITION__".into(), |v| utf8_percent_encode(v, NON_ALPHANUMERIC).to_string());
+            let value =
+                v.as_ref().map_or_else(|| "__HIVE_DEFAULT_PARTITION__".into(), |v| utf8_percent_encode(v, NON_ALPHANUMERIC).to_string());
             format!("{c}={}/", value.replace("%2D", "-").replace("%5F", "_"))
         })
         .collect();

@@ -3,17 +3,14 @@
 use std::sync::Arc;
 
 use datafusion::{
-    arrow::{
-        array::{Array, ArrayRef, BooleanArray, Int64Array},
-        datatypes::FieldRef,
-    },
+    arrow::array::{Array, ArrayRef, BooleanArray, Int64Array},
     common::Result,
 };
 use serde_json::Value as Json;
 
 use super::{
     json::{array, boolean, integer, json, semi, varchar, variant},
-    scalar::{Arity, CallTypes, Function, Rows, fail, texts},
+    scalar::{Arity, Function, Rows, fail, texts},
     value::{canonical, json_at, variant_text},
 };
 
@@ -22,10 +19,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("array_construct_compact", Arity::AtLeast(0), array, |r| construct(r, true)),
     Function::new("array_size", Arity::Exactly(1), integer, |r| {
         let values = semi(r, 0)?;
-        integers(r, |i| Ok(match json(&values, i)? {
-            Some(Json::Array(items)) => Some(items.len() as i64),
-            _ => None,
-        }))
+        integers(r, |i| {
+            Ok(match json(&values, i)? {
+                Some(Json::Array(items)) => Some(items.len() as i64),
+                _ => None,
+            })
+        })
     }),
     Function::new("array_contains", Arity::Exactly(2), boolean, |r| {
         let (needles, arrays) = (semi(r, 0)?, semi(r, 1)?);
@@ -271,9 +270,4 @@ fn extreme(r: &Rows, wanted: std::cmp::Ordering) -> Result<ArrayRef> {
         let Some(Json::Array(items)) = json(&arrays, i)? else { return Ok(None) };
         Ok(items.iter().filter(|v| !v.is_null()).reduce(|a, b| if compare(b, a) == wanted { b } else { a }).map(canonical))
     })
-}
-
-/// The result is the type of the first argument.
-pub(super) fn same_as_first(call: &CallTypes) -> Result<FieldRef> {
-    Ok(call.types[0].field(call.name))
 }

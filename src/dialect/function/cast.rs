@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use datafusion::{
     arrow::{
-        array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, StringArray, Time64MicrosecondArray, TimestampMicrosecondArray},
+        array::{
+            Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, StringArray,
+            Time64MicrosecondArray, TimestampMicrosecondArray,
+        },
         compute::{CastOptions, cast_with_options},
         datatypes::{DataType, Decimal128Type, FieldRef, Float64Type, Int64Type},
     },
@@ -86,7 +89,9 @@ pub fn convert(array: &ArrayRef, from: Type, to: Type, failure: Failure) -> Resu
             });
             number_array(rescaled.collect::<Result<Vec<_>>>()?, precision, scale, failure)
         }
-        (Type::Number { .. } | Type::Float, Type::TimestampNtz | Type::TimestampTz | Type::Date) => from_text(&to_text(array, from)?, to, failure),
+        (Type::Number { .. } | Type::Float, Type::TimestampNtz | Type::TimestampTz | Type::Date) => {
+            from_text(&to_text(array, from)?, to, failure)
+        }
         (Type::Date | Type::TimestampNtz | Type::TimestampTz, Type::Date | Type::TimestampNtz | Type::TimestampTz | Type::Time) => {
             if from == Type::Date && to == Type::Time {
                 return fail("a DATE cannot be cast to TIME");
@@ -127,7 +132,9 @@ fn number_array(values: Vec<Option<i128>>, precision: u8, scale: i8, failure: Fa
     let checked = values.into_iter().map(|v| match v {
         Some(v) if v.abs() >= limit || (scale == 0 && i64::try_from(v).is_err()) => match failure {
             Failure::Null => Ok(None),
-            Failure::Error => fail(format!("numeric value {} is out of range for NUMBER({precision},{scale})", super::value::decimal_text(v, scale))),
+            Failure::Error => {
+                fail(format!("numeric value {} is out of range for NUMBER({precision},{scale})", super::value::decimal_text(v, scale)))
+            }
         },
         v => Ok(v),
     });
@@ -172,7 +179,12 @@ pub(super) fn parse_boolean(text: &str) -> Option<bool> {
 }
 
 fn from_text(texts: &StringArray, to: Type, failure: Failure) -> Result<ArrayRef> {
-    fn each<T>(texts: &StringArray, failure: Failure, message: impl Fn(&str) -> String, f: impl Fn(&str) -> Option<T>) -> Result<Vec<Option<T>>> {
+    fn each<T>(
+        texts: &StringArray,
+        failure: Failure,
+        message: impl Fn(&str) -> String,
+        f: impl Fn(&str) -> Option<T>,
+    ) -> Result<Vec<Option<T>>> {
         texts
             .iter()
             .map(|t| match t {
@@ -186,20 +198,28 @@ fn from_text(texts: &StringArray, to: Type, failure: Failure) -> Result<ArrayRef
     }
     let not_recognized = |what: &'static str| move |t: &str| format!("{what} '{}' is not recognized", shorten(t));
     Ok(match to {
-        Type::Number { precision, scale } => number_array(each(texts, failure, not_recognized("Numeric value"), |t| parse_number(t, scale))?, precision, scale, failure)?,
+        Type::Number { precision, scale } => {
+            number_array(each(texts, failure, not_recognized("Numeric value"), |t| parse_number(t, scale))?, precision, scale, failure)?
+        }
         Type::Float => Arc::new(Float64Array::from(each(texts, failure, not_recognized("Numeric value"), |t| t.trim().parse().ok())?)),
         Type::Boolean => Arc::new(BooleanArray::from(each(texts, failure, not_recognized("Boolean value"), parse_boolean)?)),
         Type::Date => Arc::new(Date32Array::from(each(texts, failure, not_recognized("Date"), parse_date)?)),
-        Type::TimestampNtz => Arc::new(TimestampMicrosecondArray::from(each(texts, failure, not_recognized("Timestamp"), parse_timestamp)?)),
-        Type::TimestampTz => {
-            Arc::new(TimestampMicrosecondArray::from(each(texts, failure, not_recognized("Timestamp"), parse_timestamp)?).with_timezone("UTC"))
+        Type::TimestampNtz => {
+            Arc::new(TimestampMicrosecondArray::from(each(texts, failure, not_recognized("Timestamp"), parse_timestamp)?))
         }
+        Type::TimestampTz => Arc::new(
+            TimestampMicrosecondArray::from(each(texts, failure, not_recognized("Timestamp"), parse_timestamp)?).with_timezone("UTC"),
+        ),
         Type::Time => Arc::new(Time64MicrosecondArray::from(each(texts, failure, not_recognized("Time"), parse_time)?)),
         Type::Binary => {
             let bytes = each(texts, failure, not_recognized("Binary value"), |t| {
                 let t = t.as_bytes();
                 (t.len() % 2 == 0)
-                    .then(|| t.chunks(2).map(|p| std::str::from_utf8(p).ok().and_then(|p| u8::from_str_radix(p, 16).ok())).collect::<Option<Vec<u8>>>())
+                    .then(|| {
+                        t.chunks(2)
+                            .map(|p| std::str::from_utf8(p).ok().and_then(|p| u8::from_str_radix(p, 16).ok()))
+                            .collect::<Option<Vec<u8>>>()
+                    })
                     .flatten()
             })?;
             Arc::new(bytes.into_iter().collect::<BinaryArray>())

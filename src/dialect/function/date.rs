@@ -158,7 +158,9 @@ fn moment(stamps: &TimestampMicrosecondArray, row: usize) -> Result<Option<Naive
 }
 
 fn from_micros(micros: i64) -> Result<NaiveDateTime> {
-    DateTime::from_timestamp_micros(micros).map(|t| t.naive_utc()).ok_or_else(|| DataFusionError::Execution("a timestamp is out of range".into()))
+    DateTime::from_timestamp_micros(micros)
+        .map(|t| t.naive_utc())
+        .ok_or_else(|| DataFusionError::Execution("a timestamp is out of range".into()))
 }
 
 /// Timestamps back in the layout of the result.
@@ -294,10 +296,12 @@ fn extract(part: Part, t: NaiveDateTime) -> i64 {
 
 fn date_part(r: &Rows) -> Result<ArrayRef> {
     let (parts, t) = (r.text(0)?, stamps(r, 1)?);
-    let values = (0..r.rows).map(|i| Ok(match moment(&t, i)? {
-        Some(t) => Some(extract(Part::parse(parts.value(i))?, t)),
-        None => None,
-    }));
+    let values = (0..r.rows).map(|i| {
+        Ok(match moment(&t, i)? {
+            Some(t) => Some(extract(Part::parse(parts.value(i))?, t)),
+            None => None,
+        })
+    });
     Ok(Arc::new(values.collect::<Result<Int64Array>>()?))
 }
 

@@ -90,7 +90,9 @@ fn parse_with(text: &str, format: &str) -> Option<NaiveDateTime> {
     NaiveDateTime::parse_from_str(text, format)
         .ok()
         .or_else(|| chrono::NaiveDate::parse_from_str(text, format).ok().and_then(|d| d.and_hms_opt(0, 0, 0)))
-        .or_else(|| chrono::NaiveDate::parse_from_str(&format!("{text} 01"), &format!("{format} %d")).ok().and_then(|d| d.and_hms_opt(0, 0, 0)))
+        .or_else(|| {
+            chrono::NaiveDate::parse_from_str(&format!("{text} 01"), &format!("{format} %d")).ok().and_then(|d| d.and_hms_opt(0, 0, 0))
+        })
 }
 
 fn to_date(r: &Rows, failure: Failure) -> Result<ArrayRef> {
@@ -122,7 +124,13 @@ fn to_timestamp(r: &Rows, failure: Failure) -> Result<ArrayRef> {
             let micros = i8::try_from(scales.value(i))
                 .ok()
                 .filter(|s| (0..=9).contains(s))
-                .and_then(|s| if s <= 6 { rescale(i128::from(numbers.value(i)), s, 6) } else { Some(i128::from(numbers.value(i)).div_euclid(10_i128.pow((s - 6) as u32))) })
+                .and_then(|s| {
+                    if s <= 6 {
+                        rescale(i128::from(numbers.value(i)), s, 6)
+                    } else {
+                        Some(i128::from(numbers.value(i)).div_euclid(10_i128.pow((s - 6) as u32)))
+                    }
+                })
                 .and_then(|v| i64::try_from(v).ok());
             match (micros, failure) {
                 (None, Failure::Error) => fail(format!("{} at scale {} is not a timestamp", numbers.value(i), scales.value(i))),

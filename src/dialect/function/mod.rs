@@ -30,11 +30,21 @@ use crate::names::SemiStructured;
 
 /// All scalar functions of our own.
 static LIBRARY: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
-    [cast::FUNCTIONS, json::FUNCTIONS, array::FUNCTIONS, object::FUNCTIONS, date::FUNCTIONS, date_format::FUNCTIONS, number::FUNCTIONS, text::FUNCTIONS, table::FUNCTIONS]
-        .into_iter()
-        .flatten()
-        .map(|f| Arc::new(ScalarUDF::new_from_impl(scalar::Implementation::new(f))))
-        .collect()
+    [
+        cast::FUNCTIONS,
+        json::FUNCTIONS,
+        array::FUNCTIONS,
+        object::FUNCTIONS,
+        date::FUNCTIONS,
+        date_format::FUNCTIONS,
+        number::FUNCTIONS,
+        text::FUNCTIONS,
+        table::FUNCTIONS,
+    ]
+    .into_iter()
+    .flatten()
+    .map(|f| Arc::new(ScalarUDF::new_from_impl(scalar::Implementation::new(f))))
+    .collect()
 });
 
 /// Puts the library into a session.

@@ -21,17 +21,30 @@ use crate::dialect::types::Type;
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("div", Arity::Exactly(2), |c| Ok(quotient_type(c.types[0], c.types[1]).field(c.name)), |r| divide(r, false)),
     Function::new("__avg", Arity::Exactly(2), |c| Ok(average_type(c.types[0]).field(c.name)), |r| divide(r, true)),
-    Function::new("round", Arity::Between(1, 3), round_type, |r| round(r, Rounding::HalfAway)).natively(|args, types| {
-        matches!(types[0], Type::Number { scale: 0, .. }).then(|| args[0].clone()).filter(|_| args.len() == 1)
-    }),
-    Function::new("trunc", Arity::Between(1, 2), round_type, |r| round(r, Rounding::TowardsZero)).natively(|args, types| {
-        (matches!(types[0], Type::Number { scale: 0, .. }) && args.len() == 1).then(|| args[0].clone())
-    }),
+    Function::new("round", Arity::Between(1, 3), round_type, |r| round(r, Rounding::HalfAway))
+        .natively(|args, types| matches!(types[0], Type::Number { scale: 0, .. }).then(|| args[0].clone()).filter(|_| args.len() == 1)),
+    Function::new("trunc", Arity::Between(1, 2), round_type, |r| round(r, Rounding::TowardsZero))
+        .natively(|args, types| (matches!(types[0], Type::Number { scale: 0, .. }) && args.len() == 1).then(|| args[0].clone())),
     Function::new("ceil", Arity::Between(1, 2), round_type, |r| round(r, Rounding::Up)),
     Function::new("floor", Arity::Between(1, 2), round_type, |r| round(r, Rounding::Down)),
     Function::new("sign", Arity::Exactly(1), integer, |r| {
         let floats = floats(r, 0)?;
-        Ok(Arc::new(floats.iter().map(|v| v.map(|v| if v > 0.0 { 1 } else if v < 0.0 { -1 } else { 0 })).collect::<Int64Array>()))
+        Ok(Arc::new(
+            floats
+                .iter()
+                .map(|v| {
+                    v.map(|v| {
+                        if v > 0.0 {
+                            1
+                        } else if v < 0.0 {
+                            -1
+                        } else {
+                            0
+                        }
+                    })
+                })
+                .collect::<Int64Array>(),
+        ))
     }),
     Function::new("random", Arity::Between(0, 1), integer, |r| {
         use rand::Rng;
@@ -46,7 +59,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
                 return None;
             }
             let (v, low, high, n) = (v.value(i), low.value(i), high.value(i), n.value(i));
-            Some(if v < low { 0 } else if v >= high { n + 1 } else { ((v - low) / (high - low) * n as f64) as i64 + 1 })
+            Some(if v < low {
+                0
+            } else if v >= high {
+                n + 1
+            } else {
+                ((v - low) / (high - low) * n as f64) as i64 + 1
+            })
         });
         Ok(Arc::new(buckets.collect::<Int64Array>()))
     }),
@@ -123,7 +142,11 @@ fn divide(r: &Rows, empty_is_null: bool) -> Result<ArrayRef> {
 /// `a / b` at `scale`, rounded half away from zero.
 fn quotient(a: i128, a_scale: i8, b: i128, b_scale: i8, scale: i8) -> Option<i128> {
     let shift = scale - a_scale + b_scale;
-    let (dividend, divisor) = if shift >= 0 { (a.checked_mul(10_i128.checked_pow(shift as u32)?)?, b) } else { (a, b.checked_mul(10_i128.checked_pow((-shift) as u32)?)?) };
+    let (dividend, divisor) = if shift >= 0 {
+        (a.checked_mul(10_i128.checked_pow(shift as u32)?)?, b)
+    } else {
+        (a, b.checked_mul(10_i128.checked_pow((-shift) as u32)?)?)
+    };
     let (q, rest) = (dividend / divisor, dividend % divisor);
     let away = rest.unsigned_abs() * 2 >= divisor.unsigned_abs();
     Some(if away && rest != 0 { q + dividend.signum() * divisor.signum() } else { q })
@@ -157,7 +180,9 @@ fn round(r: &Rows, how: Rounding) -> Result<ArrayRef> {
         let from = scale_of(r.types[0]).unwrap_or(0);
         let values = unscaled(&r.args[0], r.types[0])?.into_iter().enumerate().map(|(i, v)| match v {
             None => Ok(None),
-            Some(v) => round_unscaled(v, from, place(i), to, how).map_or_else(|| fail("the result of rounding is out of range"), |v| Ok(Some(v))),
+            Some(v) => {
+                round_unscaled(v, from, place(i), to, how).map_or_else(|| fail("the result of rounding is out of range"), |v| Ok(Some(v)))
+            }
         });
         let values = values.collect::<Result<Vec<_>>>()?;
         return Ok(if to == 0 {

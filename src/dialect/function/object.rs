@@ -26,7 +26,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
     Function::new("object_insert", Arity::Between(3, 4), object, |r| {
         let (values, keys) = (semi(r, 0)?, r.text(1)?);
-        let update = if r.args.len() > 3 { Some(super::cast::convert(&r.args[3], r.types[3], crate::dialect::types::Type::Boolean, super::cast::Failure::Error)?) } else { None };
+        let update = if r.args.len() > 3 {
+            Some(super::cast::convert(&r.args[3], r.types[3], crate::dialect::types::Type::Boolean, super::cast::Failure::Error)?)
+        } else {
+            None
+        };
         texts(r, |i| {
             let Some(Json::Object(mut map)) = json(&values, i)? else { return Ok(None) };
             if keys.is_null(i) {

@@ -94,7 +94,12 @@ pub struct Function {
 }
 
 impl Function {
-    pub const fn new(name: &'static str, arity: Arity, result: fn(&CallTypes) -> Result<FieldRef>, body: fn(&Rows) -> Result<ArrayRef>) -> Self {
+    pub const fn new(
+        name: &'static str,
+        arity: Arity,
+        result: fn(&CallTypes) -> Result<FieldRef>,
+        body: fn(&Rows) -> Result<ArrayRef>,
+    ) -> Self {
         Self { name, arity, result, body, native: None, volatile: false }
     }
 
@@ -194,7 +199,8 @@ impl ScalarUDFImpl for Implementation {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let all_scalar = !args.args.is_empty() && args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_))) && !self.function.volatile;
+        let all_scalar =
+            !args.args.is_empty() && args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_))) && !self.function.volatile;
         let rows = if all_scalar { 1 } else { args.number_rows };
         let arrays = args.args.iter().map(|a| a.to_array(rows)).collect::<Result<Vec<_>>>()?;
         let types: Vec<Type> = args.arg_fields.iter().map(|f| Type::of(f)).collect();

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use datafusion::{
     arrow::{
-        array::{Array, ArrayRef, AsArray, Int64Array, Int64Builder, ListArray, StringArray, StringBuilder, StructArray},
+        array::{Array, ArrayRef, AsArray, Int64Array, Int64Builder, ListArray, StringBuilder, StructArray},
         buffer::{NullBuffer, OffsetBuffer},
         compute::cast,
         datatypes::{DataType, Field, FieldRef, Fields, Int64Type},
@@ -26,7 +26,12 @@ const GENERATOR_LIMIT: i64 = 50_000_000;
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("__flatten", Arity::Exactly(5), |_| Ok(list_of(flatten_fields())), flatten),
     Function::new("__split_to_table", Arity::Exactly(2), |_| Ok(list_of(split_fields())), split),
-    Function::new("__generator", Arity::Exactly(1), |_| Ok(Arc::new(Field::new("rows", DataType::List(Arc::new(Field::new("item", DataType::Int64, true))), true))), generate),
+    Function::new(
+        "__generator",
+        Arity::Exactly(1),
+        |_| Ok(Arc::new(Field::new("rows", DataType::List(Arc::new(Field::new("item", DataType::Int64, true))), true))),
+        generate,
+    ),
     Function::new("__row_field", Arity::Exactly(2), row_field_type, row_field),
 ];
 
@@ -69,7 +74,8 @@ fn row_field(r: &Rows) -> Result<ArrayRef> {
     if r.rows == 0 {
         return Ok(datafusion::arrow::array::new_empty_array(r.result_field.data_type()));
     }
-    let column = rows.column_by_name(name.value(0)).ok_or_else(|| DataFusionError::Internal("an unknown column of a table function".into()))?;
+    let column =
+        rows.column_by_name(name.value(0)).ok_or_else(|| DataFusionError::Internal("an unknown column of a table function".into()))?;
     // a NULL row (OUTER => TRUE without elements) has NULL fields
     let nulls = NullBuffer::union(column.nulls(), rows.nulls());
     let data = column.to_data().into_builder().nulls(nulls).build()?;
@@ -202,7 +208,7 @@ fn generate(r: &Rows) -> Result<ArrayRef> {
 /// The text column of a table function, for tests.
 #[cfg(test)]
 fn texts_of(rows: &StructArray, name: &str) -> Vec<Option<String>> {
-    let column: &StringArray = rows.column_by_name(name).expect("there").as_string();
+    let column: &datafusion::arrow::array::StringArray = rows.column_by_name(name).expect("there").as_string();
     column.iter().map(|v| v.map(str::to_owned)).collect()
 }
 

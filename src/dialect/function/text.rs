@@ -79,7 +79,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
     Function::new("__position", Arity::Exactly(3), integer, |r| {
         let (needle, text, from) = (r.text(0)?, r.text(1)?, r.integers(2)?);
-        positions(r, |i| (!text.is_null(i) && !needle.is_null(i) && !from.is_null(i)).then(|| position(text.value(i), needle.value(i), from.value(i))))
+        positions(r, |i| {
+            (!text.is_null(i) && !needle.is_null(i) && !from.is_null(i)).then(|| position(text.value(i), needle.value(i), from.value(i)))
+        })
     }),
     Function::new("md5", Arity::Exactly(1), varchar, |r| {
         let text = r.text(0)?;

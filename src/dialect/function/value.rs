@@ -99,7 +99,8 @@ pub fn timestamp_text(micros: i64) -> String {
 }
 
 pub fn date_text(days: i32) -> String {
-    chrono::NaiveDate::from_num_days_from_ce_opt(days.saturating_add(719_163)).map_or_else(|| days.to_string(), |d| d.format("%Y-%m-%d").to_string())
+    chrono::NaiveDate::from_num_days_from_ce_opt(days.saturating_add(719_163))
+        .map_or_else(|| days.to_string(), |d| d.format("%Y-%m-%d").to_string())
 }
 
 pub fn time_text(micros: i64) -> String {
@@ -260,13 +261,21 @@ pub fn parse_timestamp(text: &str) -> Option<i64> {
     if let Ok(t) = chrono::DateTime::parse_from_rfc3339(text) {
         return Some(t.timestamp_micros());
     }
-    for format in ["%Y-%m-%d %H:%M:%S%.f%:z", "%Y-%m-%d %H:%M:%S%.f %z", "%Y-%m-%dT%H:%M:%S%.f%z", "%a, %d %b %Y %H:%M:%S %z", "%Y-%m-%d %H:%M:%S%.f%z"] {
+    for format in [
+        "%Y-%m-%d %H:%M:%S%.f%:z",
+        "%Y-%m-%d %H:%M:%S%.f %z",
+        "%Y-%m-%dT%H:%M:%S%.f%z",
+        "%a, %d %b %Y %H:%M:%S %z",
+        "%Y-%m-%d %H:%M:%S%.f%z",
+    ] {
         if let Ok(t) = chrono::DateTime::parse_from_str(text, format) {
             return Some(t.timestamp_micros());
         }
     }
     let text = text.strip_suffix(" UTC").or_else(|| text.strip_suffix('Z')).unwrap_or(text).trim_end();
-    for format in ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%a %b %d %H:%M:%S %Y", "%m/%d/%Y %H:%M:%S"] {
+    for format in
+        ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%a %b %d %H:%M:%S %Y", "%m/%d/%Y %H:%M:%S"]
+    {
         if let Ok(t) = chrono::NaiveDateTime::parse_from_str(text, format) {
             return Some(t.and_utc().timestamp_micros());
         }
@@ -282,9 +291,10 @@ pub fn parse_timestamp(text: &str) -> Option<i64> {
 /// Text to microseconds since midnight.
 pub fn parse_time(text: &str) -> Option<i64> {
     use chrono::Timelike;
-    ["%H:%M:%S%.f", "%H:%M", "%I:%M:%S %p", "%I:%M %p"].iter().find_map(|f| chrono::NaiveTime::parse_from_str(text.trim(), f).ok()).map(|t| {
-        i64::from(t.num_seconds_from_midnight()) * 1_000_000 + i64::from(t.nanosecond() / 1000)
-    })
+    ["%H:%M:%S%.f", "%H:%M", "%I:%M:%S %p", "%I:%M %p"]
+        .iter()
+        .find_map(|f| chrono::NaiveTime::parse_from_str(text.trim(), f).ok())
+        .map(|t| i64::from(t.num_seconds_from_midnight()) * 1_000_000 + i64::from(t.nanosecond() / 1000))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Function calls: Snowflake's names and argument shapes to those of the function library.
 
 use sqlparser::ast::{
-    BinaryOperator, CaseWhen, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, Ident, ObjectName,
-    ObjectNamePart, OrderByExpr, UnaryOperator, Value,
+    BinaryOperator, CaseWhen, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
+    Ident, ObjectName, ObjectNamePart, OrderByExpr, UnaryOperator, Value,
 };
 
 use super::expression::{cast, function, number, string};
@@ -47,8 +47,7 @@ pub(super) fn before(f: &mut Function) -> Result<(), SqlError> {
     if name == "date_trunc" {
         // also accepted the other way round: DATE_TRUNC(column, 'month')
         let first_is_text = matches!(&list.args[0], FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(_))));
-        let second_is_text =
-            matches!(&list.args[1], FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(v))) if matches!(v.value, Value::SingleQuotedString(_)));
+        let second_is_text = matches!(&list.args[1], FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(v))) if matches!(v.value, Value::SingleQuotedString(_)));
         if !first_is_text && second_is_text {
             list.args.swap(0, 1);
             return Ok(());
@@ -133,7 +132,8 @@ fn nested(expr: Expr) -> Expr {
 /// After the arguments were lowered.
 pub(super) fn after(mut f: Function) -> Result<Expr, SqlError> {
     let Some(name) = name_of(&f) else {
-        return Err(SqlError::unsupported(format!("the function `{}`", f.name)).help("user-defined functions with a schema are not known to the local engine"));
+        return Err(SqlError::unsupported(format!("the function `{}`", f.name))
+            .help("user-defined functions with a schema are not known to the local engine"));
     };
     if let FunctionArguments::None = f.args {
         // CURRENT_DATE and its kin without parentheses
@@ -151,7 +151,9 @@ pub(super) fn after(mut f: Function) -> Result<Expr, SqlError> {
     for arg in &list.args {
         match arg {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => args.push(e.clone()),
-            FunctionArg::Named { arg: FunctionArgExpr::Expr(e), .. } | FunctionArg::ExprNamed { arg: FunctionArgExpr::Expr(e), .. } => args.push(e.clone()),
+            FunctionArg::Named { arg: FunctionArgExpr::Expr(e), .. } | FunctionArg::ExprNamed { arg: FunctionArgExpr::Expr(e), .. } => {
+                args.push(e.clone())
+            }
             other => return Err(SqlError::unsupported(format!("the argument `{other}`"))),
         }
     }
@@ -197,8 +199,9 @@ fn rewrite(name: &str, mut c: Call) -> Result<Expr, SqlError> {
             let (mut conditions, mut otherwise) = (vec![], None);
             for pair in &mut pairs {
                 match pair {
-                    [value, result] => conditions
-                        .push((Expr::IsNotDistinctFrom(Box::new(subject.clone()), Box::new(value.clone())), result.clone())),
+                    [value, result] => {
+                        conditions.push((Expr::IsNotDistinctFrom(Box::new(subject.clone()), Box::new(value.clone())), result.clone()))
+                    }
                     [last] => otherwise = Some(last.clone()),
                     _ => {}
                 }
@@ -353,8 +356,8 @@ fn rewrite(name: &str, mut c: Call) -> Result<Expr, SqlError> {
             nested(binary(nested(x.clone()), BinaryOperator::Multiply, nested(x)))
         }
         // dates
-        "year" | "month" | "day" | "dayofmonth" | "quarter" | "hour" | "minute" | "second" | "week" | "weekofyear" | "weekiso" | "yearofweek" | "yearofweekiso"
-        | "dayofweek" | "dayofweekiso" | "dayofyear" => {
+        "year" | "month" | "day" | "dayofmonth" | "quarter" | "hour" | "minute" | "second" | "week" | "weekofyear" | "weekiso"
+        | "yearofweek" | "yearofweekiso" | "dayofweek" | "dayofweekiso" | "dayofyear" => {
             c.arity(name, 1..=1)?;
             function("date_part", vec![string(name), c.take(0)])
         }

@@ -2,8 +2,8 @@
 
 use sqlparser::{
     ast::{
-        AccessExpr, CastKind, DictionaryField, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, JsonPathElem,
-        ObjectName, Subscript, UnaryOperator, Value,
+        AccessExpr, CastKind, DictionaryField, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
+        Ident, JsonPathElem, ObjectName, Subscript, UnaryOperator, Value,
     },
     tokenizer::Span,
 };
@@ -48,7 +48,9 @@ pub(super) fn before(expr: &mut Expr, context: &LowerContext) -> Result<(), SqlE
                             Value::SingleQuotedString(s) => text.push_str(&format!("[{}]", serde_json::Value::from(s.as_str()))),
                             other => return Err(SqlError::unsupported(format!("`{other}` in a path"))),
                         },
-                        other => return Err(SqlError::unsupported(format!("the expression `{other}` in a path")).help("use GET(value, key)")),
+                        other => {
+                            return Err(SqlError::unsupported(format!("the expression `{other}` in a path")).help("use GET(value, key)"));
+                        }
                     },
                 }
             }
@@ -84,7 +86,9 @@ pub(super) fn after(expr: &mut Expr) -> Result<(), SqlError> {
             for access in std::mem::take(access_chain) {
                 let key = match access {
                     AccessExpr::Subscript(Subscript::Index { index }) => index,
-                    AccessExpr::Subscript(slice) => return Err(SqlError::unsupported(format!("the slice `{slice}`")).help("use ARRAY_SLICE")),
+                    AccessExpr::Subscript(slice) => {
+                        return Err(SqlError::unsupported(format!("the slice `{slice}`")).help("use ARRAY_SLICE"));
+                    }
                     AccessExpr::Dot(Expr::Identifier(name)) => string(name.value),
                     AccessExpr::Dot(other) => return Err(SqlError::unsupported(format!("the access `.{other}`"))),
                 };
@@ -105,7 +109,9 @@ pub(super) fn after(expr: &mut Expr) -> Result<(), SqlError> {
             let Expr::Function(f) = std::mem::replace(expr, Expr::Value(Value::Null.into())) else { return Ok(()) };
             *expr = call::after(f)?;
         }
-        Expr::UnaryOp { op: UnaryOperator::Plus, expr: inner } => *expr = std::mem::replace(inner.as_mut(), Expr::Value(Value::Null.into())),
+        Expr::UnaryOp { op: UnaryOperator::Plus, expr: inner } => {
+            *expr = std::mem::replace(inner.as_mut(), Expr::Value(Value::Null.into()))
+        }
         _ => {}
     }
     Ok(())

@@ -2,8 +2,8 @@
 //! joined to what stands before them, VALUES with COLUMN1....
 
 use sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, SetExpr, TableFactor, TableWithJoins, WildcardAdditionalOptions,
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select,
+    SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, TableWithJoins, WildcardAdditionalOptions,
 };
 
 use super::identifier::{fold, fold_alias, fold_name};
@@ -130,7 +130,8 @@ fn wildcard(options: &mut WildcardAdditionalOptions) -> Result<(), SqlError> {
 /// `FROM a, b, LATERAL FLATTEN(a.x) f, c` becomes `FROM ((a CROSS JOIN b) JOIN FLATTEN(a.x) f), c`: a nested join
 /// whose last relation is the function; the relation planner sees both sides.
 fn join_lateral_functions(select: &mut Select) {
-    let has_function = |t: &TableWithJoins| std::iter::once(&t.relation).chain(t.joins.iter().map(|j| &j.relation)).any(|r| as_function(r).is_some());
+    let has_function =
+        |t: &TableWithJoins| std::iter::once(&t.relation).chain(t.joins.iter().map(|j| &j.relation)).any(|r| as_function(r).is_some());
     if !select.from.iter().any(has_function) {
         return;
     }

@@ -86,7 +86,9 @@ impl Arguments<'_> {
     fn get(&self, name: &str, position: usize) -> Option<ast::Expr> {
         let named = self.args.iter().find_map(|a| match a {
             FunctionArg::Named { name: n, arg: FunctionArgExpr::Expr(e), .. } if n.value.eq_ignore_ascii_case(name) => Some(e.clone()),
-            FunctionArg::ExprNamed { name: ast::Expr::Identifier(n), arg: FunctionArgExpr::Expr(e), .. } if n.value.eq_ignore_ascii_case(name) => {
+            FunctionArg::ExprNamed { name: ast::Expr::Identifier(n), arg: FunctionArgExpr::Expr(e), .. }
+                if n.value.eq_ignore_ascii_case(name) =>
+            {
                 Some(e.clone())
             }
             _ => None,
@@ -189,4 +191,3 @@ fn unnest(left: LogicalPlan, rows: Expr, fields: &[&str], alias: Option<&TableAl
     }
     LogicalPlanBuilder::from(plan).project(output)?.build()
 }
-

@@ -44,10 +44,20 @@ impl Inner {
             for entry in self.lake.entries(schema).map_err(fault::lake)? {
                 let info = if entry.is_view {
                     let Some(view) = self.lake.view(&entry.relation).map_err(fault::lake)? else { continue };
-                    RelationInfo { name: entry.relation, kind: RelationKind::View, version: view_version(&view), properties: view.properties }
+                    RelationInfo {
+                        name: entry.relation,
+                        kind: RelationKind::View,
+                        version: view_version(&view),
+                        properties: view.properties,
+                    }
                 } else {
                     let Some(table) = self.lake.table(&entry.relation).await.map_err(fault::lake)? else { continue };
-                    RelationInfo { name: entry.relation, kind: RelationKind::Table, version: table.version().to_string(), properties: table.properties() }
+                    RelationInfo {
+                        name: entry.relation,
+                        kind: RelationKind::Table,
+                        version: table.version().to_string(),
+                        properties: table.properties(),
+                    }
                 };
                 found.push(info);
             }

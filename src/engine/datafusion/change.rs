@@ -7,7 +7,10 @@
 use std::sync::Arc;
 
 use ::datafusion::{
-    arrow::{array::AsArray, datatypes::{Int64Type, SchemaRef}},
+    arrow::{
+        array::AsArray,
+        datatypes::{Int64Type, SchemaRef},
+    },
     catalog::TableProvider,
     datasource::{
         file_format::parquet::ParquetFormat,
@@ -51,8 +54,9 @@ fn stored_key(schema: &SchemaRef, key: &str) -> Result<String, EngineError> {
         .or_else(|| schema.fields().iter().find(|f| f.name().eq_ignore_ascii_case(wanted.as_str())))
         .map(|f| f.name().clone())
         .ok_or_else(|| {
-            EngineError::new("engine/unique-key", format!("`unique_key` names the column `{key}`, which the model does not have"))
-                .help(format!("its columns are: {}", schema.fields().iter().map(|f| format!("`{}`", f.name())).collect::<Vec<_>>().join(", ")))
+            EngineError::new("engine/unique-key", format!("`unique_key` names the column `{key}`, which the model does not have")).help(
+                format!("its columns are: {}", schema.fields().iter().map(|f| format!("`{}`", f.name())).collect::<Vec<_>>().join(", ")),
+            )
         })
 }
 
@@ -63,7 +67,8 @@ fn join_condition(schema: &SchemaRef, unique_key: &[String], predicates: &[Strin
         .collect::<Result<Vec<_>, _>>()?;
     parts.extend(predicates.iter().map(|p| format!("({p})")));
     if parts.is_empty() {
-        return Err(EngineError::new("engine/unique-key", "this incremental strategy needs `unique_key`").help("set `unique_key`, or use `incremental_strategy: append`"));
+        return Err(EngineError::new("engine/unique-key", "this incremental strategy needs `unique_key`")
+            .help("set `unique_key`, or use `incremental_strategy: append`"));
     }
     Ok(parts.join(" and "))
 }
@@ -78,7 +83,12 @@ impl Inner {
         Ok(scope)
     }
 
-    fn staged_provider(&self, relation: &RelationName, files: &[WrittenFile], schema: &SchemaRef) -> Result<Arc<dyn TableProvider>, EngineError> {
+    fn staged_provider(
+        &self,
+        relation: &RelationName,
+        files: &[WrittenFile],
+        schema: &SchemaRef,
+    ) -> Result<Arc<dyn TableProvider>, EngineError> {
         if files.is_empty() {
             let empty = ::datafusion::datasource::MemTable::try_new(schema.clone(), vec![vec![]]).map_err(|e| fault::plan("", &e))?;
             return Ok(Arc::new(empty));
@@ -138,7 +148,12 @@ impl Inner {
     }
 
     /// delete+insert: rows of the target whose key occurs among the new rows go, all new rows come.
-    pub(super) async fn replace_staged(&self, staged: Staged<'_>, unique_key: &[String], predicates: &[String]) -> Result<(Vec<WrittenFile>, Removed), EngineError> {
+    pub(super) async fn replace_staged(
+        &self,
+        staged: Staged<'_>,
+        unique_key: &[String],
+        predicates: &[String],
+    ) -> Result<(Vec<WrittenFile>, Removed), EngineError> {
         let condition = join_condition(staged.schema, unique_key, predicates)?;
         let scope = self.change_scope(&staged).await?;
         let matched = format!("exists (select 1 from {SOURCE} where {condition})");
@@ -174,8 +189,11 @@ impl Inner {
         );
         let repeated = self.count(&duplicates, &scope).await?;
         if repeated > 0 {
-            return Err(EngineError::new("engine/duplicate-merge", format!("{repeated} keys ({keys}) occur more than once among the new rows and match rows of the table"))
-                .help("make the key unique in the model's query, e.g. with QUALIFY ROW_NUMBER() OVER (PARTITION BY key ORDER BY ...) = 1"));
+            return Err(EngineError::new(
+                "engine/duplicate-merge",
+                format!("{repeated} keys ({keys}) occur more than once among the new rows and match rows of the table"),
+            )
+            .help("make the key unique in the model's query, e.g. with QUALIFY ROW_NUMBER() OVER (PARTITION BY key ORDER BY ...) = 1"));
         }
         let columns = self.target_columns(&staged)?;
         let files = in_files(&touched);
@@ -190,7 +208,8 @@ impl Inner {
         let merged: Vec<(String, String)> = columns
             .into_iter()
             .map(|(name, old)| {
-                let value = if updated.contains(&name) { format!("iff({SOURCE}.__SEGUE_HIT, {SOURCE}.{0}, {old})", quoted(&name)) } else { old };
+                let value =
+                    if updated.contains(&name) { format!("iff({SOURCE}.__SEGUE_HIT, {SOURCE}.{0}, {old})", quoted(&name)) } else { old };
                 (name, value)
             })
             .collect();

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use ::datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
-use sqlparser::ast::{AlterTableOperation, ColumnDef, CommentDef, CreateTable, CreateTableLikeKind, CreateView, ObjectName, ObjectType, RenameTableNameKind, Statement};
+use sqlparser::ast::{
+    AlterTableOperation, ColumnDef, CommentDef, CreateTable, CreateTableLikeKind, CreateView, ObjectName, ObjectType, RenameTableNameKind,
+    Statement,
+};
 
 use super::{
     Inner, fault,
@@ -60,7 +63,9 @@ impl Inner {
             return Ok(format!("{} already exists, statement succeeded.", relation.name.as_str()));
         }
         if !create.or_replace && self.exists(&relation).await? {
-            return Err(EngineError::new("sql/exists", format!("`{relation}` already exists")).help("use CREATE OR REPLACE, or IF NOT EXISTS"));
+            return Err(
+                EngineError::new("sql/exists", format!("`{relation}` already exists")).help("use CREATE OR REPLACE, or IF NOT EXISTS")
+            );
         }
         let comment = match &create.comment {
             Some(CommentDef::WithEq(text) | CommentDef::WithoutEq(text)) => Some(text.clone()),
@@ -123,7 +128,11 @@ impl Inner {
         for name in &names {
             match object_type {
                 ObjectType::Schema | ObjectType::Database => {
-                    let target = if object_type == ObjectType::Schema { schema_of(name, schema)? } else { return Err(unsupported("DROP DATABASE")) };
+                    let target = if object_type == ObjectType::Schema {
+                        schema_of(name, schema)?
+                    } else {
+                        return Err(unsupported("DROP DATABASE"));
+                    };
                     if !if_exists && !self.lake.schema_exists(&target) {
                         return Err(EngineError::new("sql/unknown-schema", format!("there is no schema `{target}`")));
                     }
@@ -136,8 +145,12 @@ impl Inner {
                     match (object_type, is_view, is_table) {
                         (ObjectType::View, true, _) => self.lake.drop_view(&relation).map_err(fault::lake)?,
                         (ObjectType::Table, _, true) => self.lake.drop_table(&relation).map_err(fault::lake)?,
-                        (ObjectType::Table, true, _) => return Err(EngineError::new("sql/not-a-table", format!("`{relation}` is a view")).help("use DROP VIEW")),
-                        (ObjectType::View, _, true) => return Err(EngineError::new("sql/not-a-view", format!("`{relation}` is a table")).help("use DROP TABLE")),
+                        (ObjectType::Table, true, _) => {
+                            return Err(EngineError::new("sql/not-a-table", format!("`{relation}` is a view")).help("use DROP VIEW"));
+                        }
+                        (ObjectType::View, _, true) => {
+                            return Err(EngineError::new("sql/not-a-view", format!("`{relation}` is a table")).help("use DROP TABLE"));
+                        }
                         _ if if_exists => {}
                         _ => return Err(EngineError::new("sql/unknown-table", format!("there is no table or view `{relation}`"))),
                     }
@@ -149,7 +162,13 @@ impl Inner {
         Ok(format!("{last} successfully dropped."))
     }
 
-    pub(super) async fn alter_table(&self, name: &ObjectName, if_exists: bool, operations: &[AlterTableOperation], schema: &SchemaName) -> Result<String, EngineError> {
+    pub(super) async fn alter_table(
+        &self,
+        name: &ObjectName,
+        if_exists: bool,
+        operations: &[AlterTableOperation],
+        schema: &SchemaName,
+    ) -> Result<String, EngineError> {
         let relation = relation_of(name, schema)?;
         if if_exists && !self.exists(&relation).await? {
             return Ok("Statement executed successfully.".into());
@@ -170,9 +189,10 @@ impl Inner {
             let current = table.schema().map_err(fault::lake)?;
             let mut fields: Vec<Arc<Field>> = current.fields().iter().cloned().collect();
             let position = |fields: &[Arc<Field>], name: &str| {
-                fields.iter().position(|f| f.name() == name).ok_or_else(|| {
-                    EngineError::new("sql/unknown-column", format!("`{relation}` has no column `{name}`"))
-                })
+                fields
+                    .iter()
+                    .position(|f| f.name() == name)
+                    .ok_or_else(|| EngineError::new("sql/unknown-column", format!("`{relation}` has no column `{name}`")))
             };
             // the expression of each new column over the old ones, when data must be written anew
             let mut rewrite: Option<Vec<(String, String)>> = None;
@@ -183,7 +203,10 @@ impl Inner {
                         if *if_not_exists {
                             continue;
                         }
-                        return Err(EngineError::new("sql/duplicate-column", format!("`{relation}` has a column `{}` already", field.name())));
+                        return Err(EngineError::new(
+                            "sql/duplicate-column",
+                            format!("`{relation}` has a column `{}` already", field.name()),
+                        ));
                     }
                     let default = column_def.options.iter().find_map(|o| match &o.option {
                         sqlparser::ast::ColumnOption::Default(e) => Some(e.to_string()),
@@ -243,7 +266,8 @@ impl Inner {
         let table = self.existing_table(relation).await?;
         let schema = table.schema().map_err(fault::lake)?;
         let publish = plain(relation, How::Table, Content::Rows(vec![], schema.clone()));
-        let commit = Commit { remove: Removed::All, partition_by: table.partition_columns(), ..commit_of(&publish, Change::Rewrite, schema) };
+        let commit =
+            Commit { remove: Removed::All, partition_by: table.partition_columns(), ..commit_of(&publish, Change::Rewrite, schema) };
         self.lake.commit(Some(&table), commit).await.map_err(fault::lake)?;
         Ok(())
     }

@@ -91,7 +91,8 @@ impl Inner {
                 Ok(Err(WriteError::Query(e))) => return Err(fault::plan(sql, &e)),
                 Ok(Err(WriteError::Lake(e))) => return Err(fault::lake(e)),
                 Err(e) if e.is_panic() => {
-                    return Err(EngineError::new("engine/internal", "the engine failed while it ran the query").help("this is a fault of segue: please report it with the query"));
+                    return Err(EngineError::new("engine/internal", "the engine failed while it ran the query")
+                        .help("this is a fault of segue: please report it with the query"));
                 }
                 Err(_) => return Err(EngineError::new("engine/cancelled", "the query was cancelled")),
             }
@@ -157,13 +158,16 @@ fn with_schema(
 ) -> Result<RecordBatch, DataFusionError> {
     let columns = batch.columns().iter().enumerate().map(|(i, c)| column(c, i)).collect::<Result<Vec<_>, _>>()?;
     // types may differ in nullability of nested fields; the arrays are the truth
-    let fields: Vec<_> = schema
-        .fields()
-        .iter()
-        .zip(&columns)
-        .map(|(f, c)| if f.data_type() == c.data_type() { f.clone() } else { Arc::new(f.as_ref().clone().with_data_type(c.data_type().clone())) })
-        .map(|f| Arc::new(f.as_ref().clone().with_nullable(true)))
-        .collect();
+    let fields: Vec<_> =
+        schema
+            .fields()
+            .iter()
+            .zip(&columns)
+            .map(|(f, c)| {
+                if f.data_type() == c.data_type() { f.clone() } else { Arc::new(f.as_ref().clone().with_data_type(c.data_type().clone())) }
+            })
+            .map(|f| Arc::new(f.as_ref().clone().with_nullable(true)))
+            .collect();
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?)
 }

@@ -18,10 +18,19 @@ pub(super) fn lake(error: LakeError) -> EngineError {
     let message = error.to_string();
     match error {
         LakeError::Storage { help, transient, .. } => EngineError { help, transient, ..EngineError::new("engine/storage", message) },
-        LakeError::Conflict { .. } => EngineError { transient: true, ..EngineError::new("engine/conflict", message).help("run it again: nothing of this change was published") },
-        LakeError::NewerWarehouse { .. } => EngineError::new("engine/newer-warehouse", message).help("use the newer segue, or another `path:` in the profile"),
-        LakeError::UnsupportedLocation { .. } => EngineError::new("engine/location", message).help("set `path:` of the profile to a local directory"),
-        LakeError::Damaged { .. } => EngineError::new("engine/damaged", message).help("restore the file from a backup, or remove the relation and build it again"),
+        LakeError::Conflict { .. } => EngineError {
+            transient: true,
+            ..EngineError::new("engine/conflict", message).help("run it again: nothing of this change was published")
+        },
+        LakeError::NewerWarehouse { .. } => {
+            EngineError::new("engine/newer-warehouse", message).help("use the newer segue, or another `path:` in the profile")
+        }
+        LakeError::UnsupportedLocation { .. } => {
+            EngineError::new("engine/location", message).help("set `path:` of the profile to a local directory")
+        }
+        LakeError::Damaged { .. } => {
+            EngineError::new("engine/damaged", message).help("restore the file from a backup, or remove the relation and build it again")
+        }
         LakeError::UnsupportedType { .. } => EngineError::new("engine/type", message).help("cast the column to a type that tables have"),
     }
 }
@@ -65,9 +74,13 @@ fn root(error: &DataFusionError) -> &DataFusionError {
 fn classify(sql: &str, error: &DataFusionError) -> EngineError {
     match error {
         DataFusionError::SchemaError(schema, _) => schema_error(sql, schema),
-        DataFusionError::ResourcesExhausted(text) => EngineError::new("engine/memory", format!("the query does not fit into its memory: {}", first_line(text)))
-            .help("raise `memory_limit:` of the profile's output, or lower `threads:`"),
-        DataFusionError::NotImplemented(text) => EngineError::new("sql/unsupported", format!("the local engine does not support this: {}", first_line(text))),
+        DataFusionError::ResourcesExhausted(text) => {
+            EngineError::new("engine/memory", format!("the query does not fit into its memory: {}", first_line(text)))
+                .help("raise `memory_limit:` of the profile's output, or lower `threads:`")
+        }
+        DataFusionError::NotImplemented(text) => {
+            EngineError::new("sql/unsupported", format!("the local engine does not support this: {}", first_line(text)))
+        }
         DataFusionError::Execution(text) => EngineError::new("sql/value", lower_first(first_line(text))),
         DataFusionError::Plan(text) => plan_text(sql, first_line(text)),
         DataFusionError::ArrowError(e, _) => arrow(&e.to_string()),
@@ -109,12 +122,14 @@ fn schema_error(sql: &str, error: &SchemaError) -> EngineError {
             fault
         }
         SchemaError::AmbiguousReference { field } => {
-            let mut fault = EngineError::new("sql/ambiguous-column", format!("the column `{}` is in more than one of the relations", field.name()));
+            let mut fault =
+                EngineError::new("sql/ambiguous-column", format!("the column `{}` is in more than one of the relations", field.name()));
             fault.at = find_word(sql, field.name());
             fault.help("write the relation's name in front of it")
         }
         SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
-            EngineError::new("sql/duplicate-column", format!("the column name `{name}` occurs twice")).help("give one of them another alias")
+            EngineError::new("sql/duplicate-column", format!("the column name `{name}` occurs twice"))
+                .help("give one of them another alias")
         }
     }
 }

@@ -1,9 +1,6 @@
 //! Landing tables: rows of a source and its position, in one commit.
 
-use super::{
-    Inner, fault,
-    publish::rows_of,
-};
+use super::{Inner, fault, publish::rows_of};
 use crate::{
     engine::{EngineError, Landing, LandingState, Published},
     lake::{Change, Commit, Removed, storage_schema},
@@ -31,10 +28,15 @@ impl Inner {
                 return Ok(Published { rows: Some(0), message: "SUCCESS 0".into(), version: table.version().to_string() });
             }
             let current = table.schema().map_err(fault::lake)?;
-            let names = |s: &::datafusion::arrow::datatypes::Schema| s.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect::<Vec<_>>();
+            let names = |s: &::datafusion::arrow::datatypes::Schema| {
+                s.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect::<Vec<_>>()
+            };
             if names(&current) != names(&schema) {
-                return Err(EngineError::new("engine/landing-schema", format!("the columns of the landing table `{}` are not those of its adapter", landing.table))
-                    .help("drop the landing table to ingest it anew with the new columns"));
+                return Err(EngineError::new(
+                    "engine/landing-schema",
+                    format!("the columns of the landing table `{}` are not those of its adapter", landing.table),
+                )
+                .help("drop the landing table to ingest it anew with the new columns"));
             }
         }
         let store = self.lake.table_store(&landing.table).map_err(fault::lake)?;
@@ -86,7 +88,8 @@ impl Inner {
         if touched.is_empty() {
             return Ok((vec![], vec![]));
         }
-        let columns: Vec<(String, String)> = schema.fields().iter().map(|f| (f.name().clone(), format!("{TARGET}.{}", quoted(f.name())))).collect();
+        let columns: Vec<(String, String)> =
+            schema.fields().iter().map(|f| (f.name().clone(), format!("{TARGET}.{}", quoted(f.name())))).collect();
         let sql = format!("select {} from {TARGET} where {} and not coalesce({matched}, false)", select_list(&columns), in_files(&touched));
         Ok((self.rewrite(&sql, &scope, &staged).await?, touched))
     }

@@ -22,6 +22,8 @@ mod planner;
 mod publish;
 mod session;
 mod statement;
+#[cfg(test)]
+mod tests;
 
 use std::{path::Path, sync::Arc};
 

@@ -80,7 +80,9 @@ impl Inner {
             .with_collect_spans(true)
             .with_map_string_types_to_utf8view(false);
         let plan = SqlToRel::new_with_options(&provider, options).sql_statement_to_plan(statement).map_err(|e| fault::plan(sql, &e))?;
-        retag(plan).map_err(|e| fault::plan(sql, &e))
+        // coercion decides result types (of CASE, of UNION): tables and views are made with them
+        let analyzed = retag(plan).and_then(|plan| self.state.analyzer().execute_and_check(plan, self.state.config_options(), |_, _| {}));
+        analyzed.map_err(|e| fault::plan(sql, &e))
     }
 
     /// The relation that a name in FROM means; `None` when there is none (it may be a CTE).
@@ -239,4 +241,3 @@ impl ContextProvider for Names<'_> {
         self.state.window_functions().keys().cloned().collect()
     }
 }
-

@@ -70,7 +70,12 @@ impl Inner {
             .map(|f| ViewColumn {
                 name: f.name().clone(),
                 data_type: Type::of(f).to_string(),
-                comment: publish.column_comments.iter().find(|(n, _)| n.eq_ignore_ascii_case(f.name())).map(|(_, c)| c.clone()).filter(|c| !c.is_empty()),
+                comment: publish
+                    .column_comments
+                    .iter()
+                    .find(|(n, _)| n.eq_ignore_ascii_case(f.name()))
+                    .map(|(_, c)| c.clone())
+                    .filter(|c| !c.is_empty()),
             })
             .collect();
         let view = ViewFile {
@@ -164,11 +169,10 @@ fn evolved(relation: &RelationName, current: &SchemaRef, new: &SchemaRef, rule: 
     let missing: Vec<Arc<Field>> = current.fields().iter().filter(|f| !has(new, f.name())).cloned().collect();
     let names = |fields: &[Arc<Field>]| fields.iter().map(|f| format!("`{}`", f.name())).collect::<Vec<_>>().join(", ");
     match rule {
-        OnSchemaChange::Ignore if !missing.is_empty() => Err(EngineError::new(
-            "engine/schema-change",
-            format!("the query does not give the column {} of `{relation}`", names(&missing)),
-        )
-        .help("add the column, set `on_schema_change: sync_all_columns`, or run with --full-refresh")),
+        OnSchemaChange::Ignore if !missing.is_empty() => {
+            Err(EngineError::new("engine/schema-change", format!("the query does not give the column {} of `{relation}`", names(&missing)))
+                .help("add the column, set `on_schema_change: sync_all_columns`, or run with --full-refresh"))
+        }
         OnSchemaChange::Ignore => Ok(current.clone()),
         OnSchemaChange::Fail if !added.is_empty() || !missing.is_empty() => {
             let mut error = EngineError::new("engine/schema-change", format!("the columns of the query and of `{relation}` differ"));

@@ -153,7 +153,8 @@ impl LocalSession {
         let query = format!("select {expr}");
         let plan = self.engine.plan_query(&query, &self.scope).await.map_err(|e| EngineError { at: None, ..e })?;
         let (schema, batches) = self.engine.rows(sql, plan).await?;
-        let batch = batches.first().filter(|b| b.num_rows() == 1).ok_or_else(|| EngineError::new("sql/value", "SET needs exactly one value"))?;
+        let batch =
+            batches.first().filter(|b| b.num_rows() == 1).ok_or_else(|| EngineError::new("sql/value", "SET needs exactly one value"))?;
         let of = crate::dialect::types::Type::of(schema.field(0));
         let text = crate::dialect::function::value::to_text(batch.column(0), of).map_err(|e| fault::plan(sql, &e))?;
         let literal = |v: ast::Value| ast::Expr::Value(v.with_empty_span());
@@ -193,4 +194,3 @@ fn affected(counts: &[(&str, u64)]) -> Result<Outcome, EngineError> {
     let (schema, batch) = table_of(&columns, &[counts.iter().map(|(_, n)| Some(n.to_string())).collect()])?;
     Ok(Outcome { schema, batches: vec![batch], is_query: false, rows_affected: Some(counts.iter().map(|(_, n)| n).sum()) })
 }
-

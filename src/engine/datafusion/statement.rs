@@ -12,8 +12,8 @@ use ::datafusion::{
     logical_expr::{Expr, LogicalPlanBuilder},
 };
 use sqlparser::ast::{
-    Assignment, AssignmentTarget, Delete, FromTable, Insert, Merge, MergeAction, MergeClauseKind, MergeInsertKind, TableFactor, TableObject, TableWithJoins, Update,
-    UpdateTableFromKind,
+    Assignment, AssignmentTarget, Delete, FromTable, Insert, Merge, MergeAction, MergeClauseKind, MergeInsertKind, TableFactor,
+    TableObject, TableWithJoins, Update, UpdateTableFromKind,
 };
 
 use super::{
@@ -96,7 +96,9 @@ impl Inner {
             .iter()
             .map(|wanted| {
                 let at = columns.iter().position(|c| c == wanted.name());
-                let found = at.and_then(|i| given.iter().nth(i)).map(|(q, f)| (Expr::Column(Column::new(q.cloned(), f.name())), f.as_ref() as &Field));
+                let found = at
+                    .and_then(|i| given.iter().nth(i))
+                    .map(|(q, f)| (Expr::Column(Column::new(q.cloned(), f.name())), f.as_ref() as &Field));
                 fitted_column(found, wanted)
             })
             .collect();
@@ -141,7 +143,9 @@ impl Inner {
         for clause in &merge.clauses {
             let predicate = clause.predicate.as_ref().map(ToString::to_string);
             match (&clause.clause_kind, &clause.action) {
-                (MergeClauseKind::Matched, MergeAction::Update(update)) => matched.push(Matched::Update(predicate, assignments(&update.assignments)?)),
+                (MergeClauseKind::Matched, MergeAction::Update(update)) => {
+                    matched.push(Matched::Update(predicate, assignments(&update.assignments)?))
+                }
                 (MergeClauseKind::Matched, MergeAction::Delete { .. }) => matched.push(Matched::Delete(predicate)),
                 (MergeClauseKind::NotMatched | MergeClauseKind::NotMatchedByTarget, MergeAction::Insert(insert)) => {
                     let MergeInsertKind::Values(values) = &insert.kind else { return Err(unsupported("INSERT ROW")) };
@@ -152,14 +156,18 @@ impl Inner {
                         insert.columns.iter().map(|c| super::planner::parts_of(c).pop().unwrap_or_default()).collect()
                     };
                     if columns.len() != row.content.len() {
-                        return Err(EngineError::new("sql/column-count", format!("{} columns are to be inserted, {} values are given", columns.len(), row.content.len())));
+                        return Err(EngineError::new(
+                            "sql/column-count",
+                            format!("{} columns are to be inserted, {} values are given", columns.len(), row.content.len()),
+                        ));
                     }
                     inserts.push((predicate, columns.into_iter().zip(row.content.iter().map(ToString::to_string)).collect()));
                 }
                 (kind, _) => return Err(unsupported(format!("WHEN {kind} with this action"))),
             }
         }
-        let plan = MergePlan { table, alias, source: Some((merge.source.to_string(), source_alias)), on: merge.on.to_string(), matched, inserts };
+        let plan =
+            MergePlan { table, alias, source: Some((merge.source.to_string(), source_alias)), on: merge.on.to_string(), matched, inserts };
         self.run_merge(plan, scope).await
     }
 
@@ -221,8 +229,13 @@ impl Inner {
                     touched.iter().map(|f| format!("'{}'", f.replace('\\', "\\\\").replace('\'', "''"))).collect::<Vec<_>>().join(", ")
                 );
                 // rows of the touched files, numbered, with the clause that each match takes
-                let columns: Vec<String> = schema.fields().iter().map(|f| format!("{}.{}", quoted(&plan.alias), quoted(f.name()))).collect();
-                let numbered = format!("(select {}, {file}, row_number() over (order by {file}) as __SEGUE_ROW from {target} where {files}) as {}", columns.join(", "), quoted(&plan.alias));
+                let columns: Vec<String> =
+                    schema.fields().iter().map(|f| format!("{}.{}", quoted(&plan.alias), quoted(f.name()))).collect();
+                let numbered = format!(
+                    "(select {}, {file}, row_number() over (order by {file}) as __SEGUE_ROW from {target} where {files}) as {}",
+                    columns.join(", "),
+                    quoted(&plan.alias)
+                );
                 let matches = match &source {
                     Some(s) => format!("{numbered} join {s} on {on}"),
                     None => format!("{numbered} where {hit}"),
@@ -234,7 +247,10 @@ impl Inner {
                         .help("make the source unique in the columns of the condition"));
                 }
                 for (i, m) in plan.matched.iter().enumerate() {
-                    let n = self.count(&format!("select count(*) from (select {clause} as c from {matches}) x where c = {i}"), &local).await?.max(0) as u64;
+                    let n = self
+                        .count(&format!("select count(*) from (select {clause} as c from {matches}) x where c = {i}"), &local)
+                        .await?
+                        .max(0) as u64;
                     match m {
                         Matched::Update(..) => updated += n,
                         Matched::Delete(_) => deleted += n,
@@ -264,7 +280,10 @@ impl Inner {
                     if let Matched::Update(_, sets) = m {
                         for (column, _) in sets {
                             if schema.field_with_name(column).is_err() {
-                                return Err(EngineError::new("sql/unknown-column", format!("`{}` has no column `{column}`", plan.table.relation())));
+                                return Err(EngineError::new(
+                                    "sql/unknown-column",
+                                    format!("`{}` has no column `{column}`", plan.table.relation()),
+                                ));
                             }
                         }
                     }
