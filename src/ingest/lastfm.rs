@@ -212,7 +212,16 @@ mod tests {
         let parsed = adapter.parse(&responses);
         assert!(parsed.error.is_none() && parsed.rejected.is_empty());
         let table = datafusion::arrow::util::pretty::pretty_format_batches(&parsed.batches).expect("text");
-        insta::assert_snapshot!(table.to_string().replace('\t', "<tab>"), @"");
+        insta::assert_snapshot!(table.to_string().replace('\t', "<tab>"), @r##"
+        +--------+-------+-----------------+---------------------+-----------+
+        | ARTIST | TITLE | TAGS            | FETCHED_AT          | KEY       |
+        +--------+-------+-----------------+---------------------+-----------+
+        | ROSÉ   | APT.  | ["pop","k-pop"] | 2025-02-27T02:00:00 | ROSÉ<tab>APT. |
+        | A      | One   | ["rock"]        | 2025-02-27T02:00:00 | A<tab>One     |
+        | A      | None  | []              | 2025-02-27T02:00:00 | A<tab>None    |
+        | A      | Gone  | []              | 2025-02-27T02:00:00 | A<tab>Gone    |
+        +--------+-------+-----------------+---------------------+-----------+
+        "##);
         assert!(adapter.fetch(Some(&fetched.position), &cx).await.expect("nothing new").is_none());
         let error = adapter.fetch(None, &context(&[("A", "Bad")])).await.expect_err("refused");
         assert!(error.message.ends_with("Invalid API key (error 10)"), "{error}");

@@ -1,6 +1,6 @@
 //! Cells to Arrow: rows of a landing table, one after the other, into a record batch of its schema.
 //!
-//! Does not convert between kinds: a cell that does not fit its column is a fault of the adapter, reported as such.
+//! Does not convert between kinds: adapters make the cells that their schema asks for.
 
 use std::sync::Arc;
 
@@ -145,7 +145,7 @@ impl RowBuilder {
     }
 }
 
-/// A cell of another kind than the column's lands as null in a nullable column and fails the batch otherwise.
+/// Columns of landing tables are nullable: a cell of another kind than the column's is no value of it.
 fn append(builder: &mut dyn ArrayBuilder, data_type: &DataType, cell: Cell) {
     fn to<B: 'static>(builder: &mut dyn ArrayBuilder) -> &mut B {
         builder.as_any_mut().downcast_mut().expect("make_builder gives the builder of the type")

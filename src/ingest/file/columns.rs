@@ -90,7 +90,14 @@ impl ColumnType {
         let wrong = |wanted: &str| format!("`{text}` is not {wanted}");
         Ok(match self {
             Self::Text => text.into(),
-            Self::Integer => trimmed.parse::<i64>().map_err(|_| wrong("a whole number"))?.into(),
+            Self::Integer => {
+                // `1.0` is whole; what `1.5` was meant to be is not ours to say
+                let whole = match trimmed.split_once('.') {
+                    Some((whole, zeros)) if zeros.bytes().all(|b| b == b'0') => whole,
+                    _ => trimmed,
+                };
+                whole.parse::<i64>().map_err(|_| wrong("a whole number"))?.into()
+            }
             Self::Float => trimmed.parse::<f64>().map_err(|_| wrong("a number"))?.into(),
             Self::Decimal { precision, scale } => {
                 Cell::Decimal(decimal(trimmed, precision, scale).ok_or_else(|| wrong(&format!("a number({precision},{scale})")))?)
@@ -204,6 +211,7 @@ mod tests {
             ("integer", " 12 ", Some(Cell::Int(12))),
             ("number", "12", Some(Cell::Int(12))),
             ("integer", "1.5", None),
+            ("integer", "-7.00", Some(Cell::Int(-7))),
             ("number(5,2)", "-1.005", Some(Cell::Decimal(-101))),
             ("number(5,2)", "1000", None),
             ("number(38,0)", "12345678901234567890123", Some(Cell::Decimal(12_345_678_901_234_567_890_123))),

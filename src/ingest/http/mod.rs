@@ -228,9 +228,10 @@ impl Client {
 
     fn failed(&self, error: reqwest::Error) -> Failed {
         let error = error.without_url(); // the URL may hold a key
-        let (kind, code, what) = if error.is_timeout() {
-            let within = self.settings.timeout.as_secs_f64();
-            (Failure::TimeOut, "ingest/http-timeout", format!("no complete answer within {within} s (setting `timeout_s`)"))
+        let (kind, code, what) = if error.is_timeout() && !error.is_connect() {
+            let (whole, read) = (self.settings.timeout.as_secs_f64(), self.settings.read_timeout.as_secs_f64());
+            let what = format!("no complete answer in time (`timeout_s` is {whole}, `read_timeout_s` {read})");
+            (Failure::TimeOut, "ingest/http-timeout", what)
         } else if error.is_connect() {
             (Failure::Connect, "ingest/http-connect", format!("no connection: {}", causes(error)))
         } else if error.is_builder() || error.is_redirect() {

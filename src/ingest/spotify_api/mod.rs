@@ -77,7 +77,9 @@ pub fn adapter(settings: &Settings<'_>, env: &AdapterEnv, config: &AdapterConfig
     let token_url = url("token_url", "https://accounts.spotify.com/api/token");
     let market = settings.text("market").unwrap_or("KR".into());
     let live = if lookup_settings.is_replay() {
-        (settings.text("client_id"), settings.text("client_secret"));
+        // a project that switches between both keeps its credentials
+        settings.text("client_id");
+        settings.text("client_secret");
         None
     } else {
         let help = "create an app in Spotify's developer dashboard, or set `replay:` to run from recordings";
