@@ -5,7 +5,17 @@
 //! turns raw responses into landed rows and rejects. Adapters whose records are made rather than fetched
 //! (`simulate`) give rows at once.
 
+pub mod chart;
+pub mod file;
+pub mod http;
+pub mod lastfm;
+mod lookup;
 mod raw;
+pub mod registry;
+pub mod replay;
+mod rows;
+pub mod settings;
+pub mod spotify_api;
 
 use async_trait::async_trait;
 use datafusion::arrow::{datatypes::SchemaRef, record_batch::RecordBatch};

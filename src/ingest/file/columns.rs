@@ -1,0 +1,236 @@
+//! Columns of a file source and how texts and JSON values become their cells.
+//!
+//! Without `columns:` a record lands whole, as an OBJECT in `PAYLOAD`: a schema guessed from the first file would
+//! break on the second.
+
+use std::{collections::HashSet, sync::Arc};
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use serde_json::Value as Json;
+
+use crate::{
+    ingest::rows::{Cell, canonical, column, semi_structured, timestamp},
+    names::{Identifier, SemiStructured},
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColumnType {
+    Text,
+    Integer,
+    Float,
+    Decimal { precision: u8, scale: i8 },
+    Boolean,
+    Date,
+    Timestamp,
+    Semi(SemiStructured),
+}
+
+#[derive(Clone, Debug)]
+pub struct Column {
+    pub name: String,
+    pub column_type: ColumnType,
+}
+
+pub struct Columns {
+    /// Empty: records land whole.
+    pub own: Vec<Column>,
+    /// From `key=value` folders.
+    pub partitions: Vec<Column>,
+    schema: SchemaRef,
+}
+
+impl ColumnType {
+    /// Snowflake's names of types.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim().to_ascii_lowercase();
+        let (name, arguments) = match text.split_once('(') {
+            Some((name, rest)) => (name.trim(), Some(rest.strip_suffix(')')?)),
+            None => (text.as_str(), None),
+        };
+        Some(match name {
+            "varchar" | "string" | "text" | "char" => Self::Text,
+            "number" | "decimal" | "numeric" => {
+                let mut parts = arguments.unwrap_or("38,0").split(',').map(str::trim);
+                let precision: u8 = parts.next()?.parse().ok().filter(|p| (1..=38).contains(p))?;
+                let scale: u8 = parts.next().unwrap_or("0").parse().ok().filter(|s| *s <= precision)?;
+                match scale {
+                    0 if arguments.is_none() || precision <= 18 => Self::Integer,
+                    scale => Self::Decimal { precision, scale: i8::try_from(scale).ok()? },
+                }
+            }
+            "integer" | "int" | "bigint" | "smallint" | "tinyint" => Self::Integer,
+            "float" | "double" | "double precision" | "real" => Self::Float,
+            "boolean" | "bool" => Self::Boolean,
+            "date" => Self::Date,
+            "timestamp" | "timestamp_ntz" | "datetime" => Self::Timestamp,
+            "variant" => Self::Semi(SemiStructured::Variant),
+            "array" => Self::Semi(SemiStructured::Array),
+            "object" => Self::Semi(SemiStructured::Object),
+            _ => return None,
+        })
+    }
+
+    fn field(self, name: &str) -> Field {
+        match self {
+            Self::Text => column(name, DataType::Utf8),
+            Self::Integer => column(name, DataType::Int64),
+            Self::Float => column(name, DataType::Float64),
+            Self::Decimal { precision, scale } => column(name, DataType::Decimal128(precision, scale)),
+            Self::Boolean => column(name, DataType::Boolean),
+            Self::Date => column(name, DataType::Date32),
+            Self::Timestamp => timestamp(name),
+            Self::Semi(kind) => semi_structured(name, kind),
+        }
+    }
+
+    /// A text of a CSV field or a folder's name.
+    pub fn cell(self, text: &str) -> Result<Cell, String> {
+        let trimmed = text.trim();
+        let wrong = |wanted: &str| format!("`{text}` is not {wanted}");
+        Ok(match self {
+            Self::Text => text.into(),
+            Self::Integer => {
+                // `1.0` is whole; what `1.5` was meant to be is not ours to say
+                let whole = match trimmed.split_once('.') {
+                    Some((whole, zeros)) if zeros.bytes().all(|b| b == b'0') => whole,
+                    _ => trimmed,
+                };
+                whole.parse::<i64>().map_err(|_| wrong("a whole number"))?.into()
+            }
+            Self::Float => trimmed.parse::<f64>().map_err(|_| wrong("a number"))?.into(),
+            Self::Decimal { precision, scale } => {
+                Cell::Decimal(decimal(trimmed, precision, scale).ok_or_else(|| wrong(&format!("a number({precision},{scale})")))?)
+            }
+            Self::Boolean => match trimmed.to_ascii_lowercase().as_str() {
+                "true" | "t" | "yes" | "y" | "1" => true.into(),
+                "false" | "f" | "no" | "n" | "0" => false.into(),
+                _ => return Err(wrong("a boolean")),
+            },
+            Self::Date => trimmed.parse::<NaiveDate>().map_err(|_| wrong("a date such as 2025-02-27"))?.into(),
+            Self::Timestamp => moment(trimmed).ok_or_else(|| wrong("a timestamp such as 2025-02-27 11:00:00"))?.into(),
+            Self::Semi(kind) => {
+                let value: Json = serde_json::from_str(trimmed).map_err(|e| format!("`{text}` is not JSON: {e}"))?;
+                return semi(kind, &value);
+            }
+        })
+    }
+
+    pub fn json_cell(self, value: &Json) -> Result<Cell, String> {
+        match (self, value) {
+            (_, Json::Null) => Ok(Cell::Null),
+            (Self::Semi(kind), value) => semi(kind, value),
+            (Self::Text, Json::String(text)) => Ok(text.as_str().into()),
+            (Self::Text, other) => Ok(canonical(other).into()),
+            (_, Json::String(text)) => self.cell(text),
+            (Self::Boolean, Json::Bool(value)) => Ok((*value).into()),
+            // numbers of seconds, milliseconds... would have to be guessed: such columns land as integers
+            (Self::Integer | Self::Float | Self::Decimal { .. }, Json::Number(number)) => self.cell(&number.to_string()),
+            (_, other) => Err(format!("`{other}` does not fit the column")),
+        }
+    }
+}
+
+fn semi(kind: SemiStructured, value: &Json) -> Result<Cell, String> {
+    match (kind, value) {
+        (SemiStructured::Array, Json::Array(_)) | (SemiStructured::Object, Json::Object(_)) | (SemiStructured::Variant, _) => {
+            Ok(canonical(value).into())
+        }
+        (kind, _) => Err(format!("`{value}` is no {}", kind.as_str().to_lowercase())),
+    }
+}
+
+/// Unscaled; further digits round half away from zero, as Snowflake's casts do.
+fn decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    if whole.len() + fraction.len() == 0 || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let scale = usize::try_from(scale).ok()?;
+    let kept: String = fraction.chars().chain(std::iter::repeat('0')).take(scale).collect();
+    let mut value: i128 = format!("0{whole}{kept}").parse().ok()?;
+    if fraction.as_bytes().get(scale).is_some_and(|digit| *digit >= b'5') {
+        value = value.checked_add(1)?;
+    }
+    (value < 10i128.checked_pow(precision.into())?).then_some(sign * value)
+}
+
+/// ISO 8601 with `T` or a space, with or without a time and an offset; an offset is turned into UTC.
+fn moment(text: &str) -> Option<NaiveDateTime> {
+    if let Ok(at) = DateTime::parse_from_rfc3339(text) {
+        return Some(at.naive_utc());
+    }
+    for format in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"] {
+        if let Ok(at) = NaiveDateTime::parse_from_str(text, format) {
+            return Some(at);
+        }
+    }
+    text.parse::<NaiveDate>().ok().map(Into::into)
+}
+
+impl Columns {
+    /// Fails with the name of a column that is there twice.
+    pub fn new(own: Option<Vec<Column>>, partitions: Vec<Column>) -> Result<Self, String> {
+        let own = own.unwrap_or_default();
+        let mut fields: Vec<Field> = match own.is_empty() {
+            true => vec![semi_structured("PAYLOAD", SemiStructured::Object)],
+            false => own.iter().map(|c| c.column_type.field(Identifier::parse(&c.name).as_str())).collect(),
+        };
+        fields.extend(partitions.iter().map(|c| c.column_type.field(Identifier::parse(&c.name).as_str())));
+        fields.push(column("_FILE", DataType::Utf8));
+        fields.push(column("_LINE", DataType::Int64));
+        let mut seen = HashSet::new();
+        if let Some(twice) = fields.iter().find(|f| !seen.insert(f.name().clone())) {
+            return Err(twice.name().clone());
+        }
+        Ok(Self { own, partitions, schema: Arc::new(Schema::new(fields)) })
+    }
+
+    pub fn is_payload(&self) -> bool {
+        self.own.is_empty()
+    }
+
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_become_cells() {
+        let at = |text: &str| Cell::Timestamp(text.parse().expect("a moment"));
+        for (type_, text, expect) in [
+            ("varchar(10)", " a ", Some(Cell::from(" a "))),
+            ("integer", " 12 ", Some(Cell::Int(12))),
+            ("number", "12", Some(Cell::Int(12))),
+            ("integer", "1.5", None),
+            ("integer", "-7.00", Some(Cell::Int(-7))),
+            ("number(5,2)", "-1.005", Some(Cell::Decimal(-101))),
+            ("number(5,2)", "1000", None),
+            ("number(38,0)", "12345678901234567890123", Some(Cell::Decimal(12_345_678_901_234_567_890_123))),
+            ("decimal(4,1)", ".5", Some(Cell::Decimal(5))),
+            ("decimal(4,1)", "--5", None),
+            ("boolean", "Yes", Some(Cell::Bool(true))),
+            ("boolean", "maybe", None),
+            ("date", "2025-02-30", None),
+            ("timestamp_ntz(9)", "2025-02-27 11:00:00.5", Some(at("2025-02-27T11:00:00.5"))),
+            ("timestamp", "2025-02-27T11:00:00+09:00", Some(at("2025-02-27T02:00:00"))),
+            ("timestamp", "2025-02-27", Some(at("2025-02-27T00:00:00"))),
+            ("object", r#"{"b":1,"a":[]}"#, Some(Cell::from(r#"{"a":[],"b":1}"#))),
+            ("array", "{}", None),
+        ] {
+            let column_type = ColumnType::parse(type_).unwrap_or_else(|| panic!("{type_}"));
+            assert_eq!(column_type.cell(text).ok(), expect, "{type_} {text}");
+        }
+        for wrong in ["interval", "number(40)", "number(2,3)", "number(2"] {
+            assert_eq!(ColumnType::parse(wrong), None, "{wrong}");
+        }
+    }
+}
