@@ -1,5 +1,4 @@
 -- Which artists of the global top 50 are to be looked up?
-select distinct f.value::varchar as artist_id
-from {{ ref('stg_spotify_top50') }} t,
-    lateral flatten(input => t.artist_ids) f
-where f.value::varchar <> ''
+select distinct artist_id
+from {{ ref('top50_songs_by_artist') }}
+where nullif(artist_id, '') is not null

@@ -1,28 +1,15 @@
 -- Who made the songs of the global top 50, one row per song and artist, and of which genres are both?
-with top50 as (
+with top50_by_artist as (
 
-    select rank, title, artist, artist_ids, "DATE" as date_time
-    from {{ ref('stg_spotify_top50') }}
+    select artist_id, rank, title, artist, "DATE" as date_time
+    from {{ ref('top50_songs_by_artist') }}
     where {{ as_of('"DATE"') }}
-
-),
-
-top50_by_artist as (
-
-    select distinct
-        f.value::varchar as artist_id,
-        t.rank,
-        t.title,
-        t.artist,
-        t.date_time
-    from top50 t,
-        lateral flatten(input => t.artist_ids) f
 
 ),
 
 today as (
 
-    select max(date_time) as date_time from top50
+    select max(date_time) as date_time from top50_by_artist
 
 ),
 
