@@ -1,0 +1,29 @@
+-- Of which genres are the songs of today's global top 50?
+with artist_info as (
+
+    select title, song_genre, date_time from {{ ref('artist_info_globaltop50') }}
+
+),
+
+today as (
+
+    select max(date_time) as date_time from artist_info
+
+),
+
+by_genre as (
+
+    select f.value::varchar as song_genre, a.title, a.date_time
+    from artist_info a
+    join today t on t.date_time = a.date_time,
+        lateral flatten(input => a.song_genre) f
+
+)
+
+select
+    song_genre,
+    count(distinct title) as genre_count,
+    date_time
+from by_genre
+group by song_genre, date_time
+order by genre_count desc, song_genre
