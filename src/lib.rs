@@ -15,3 +15,4 @@ pub mod ingest;
 pub mod lake;
 pub mod names;
 pub mod run;
+pub mod simulate;
