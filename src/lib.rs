@@ -13,3 +13,4 @@ pub mod graph;
 pub mod ingest;
 pub mod names;
 pub mod run;
+pub mod template;
