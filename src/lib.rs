@@ -7,10 +7,14 @@
 //! | [`names`] | text | validated identifiers, relations, node ids, fingerprints |
 //! | [`diagnostic`] | a fault and its place | a message that points at the user's file |
 
+pub mod checks;
 pub mod diagnostic;
 pub mod engine;
 pub mod graph;
 pub mod ingest;
 pub mod names;
+pub mod plan;
+pub mod report;
 pub mod run;
+pub mod state;
 pub mod template;

@@ -3,6 +3,8 @@
 //! Invariants every engine keeps: a publish is one atomic commit (a reader sees the old or the new table, never
 //! neither); a missing schema is created by whoever publishes into it; errors carry a place in the SQL that was given.
 
+pub mod value;
+
 use std::{collections::BTreeMap, ops::Range};
 
 use async_trait::async_trait;
