@@ -7,6 +7,7 @@
 //! | [`names`] | text | validated identifiers, relations, node ids, fingerprints |
 //! | [`diagnostic`] | a fault and its place | a message that points at the user's file |
 
+pub mod checks;
 pub mod diagnostic;
 pub mod dialect;
 pub mod engine;
@@ -14,5 +15,9 @@ pub mod graph;
 pub mod ingest;
 pub mod lake;
 pub mod names;
+pub mod plan;
+pub mod report;
 pub mod run;
 pub mod simulate;
+pub mod state;
+pub mod template;

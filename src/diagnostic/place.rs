@@ -64,6 +64,11 @@ impl Place {
     pub fn line_column(&self) -> (usize, usize) {
         self.file.line_column(self.range.start)
     }
+
+    /// What stands there; nothing when the range is not on character borders.
+    pub fn text(&self) -> &str {
+        self.file.text.get(self.range.clone()).unwrap_or("")
+    }
 }
 
 impl fmt::Display for Place {

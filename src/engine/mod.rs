@@ -4,6 +4,7 @@
 //! neither); a missing schema is created by whoever publishes into it; errors carry a place in the SQL that was given.
 
 pub mod datafusion;
+pub mod value;
 
 use std::{collections::BTreeMap, ops::Range};
 

@@ -1,3 +1,91 @@
 //! Executes a plan: permits, retries, skips below failures, cancellation, events.
+//!
+//! [`execute`] is the one entry, whatever the verb. What a step does lives in one file per action; none of them knows
+//! of the others, of threads, or of how events are shown.
 
+pub mod cancel;
+pub mod compile;
+mod data_test;
 pub mod event;
+mod executor;
+mod hooks;
+mod incremental;
+mod ingest;
+mod materialize;
+mod retry;
+mod schedule;
+mod script;
+mod seed;
+mod step;
+
+mod warehouse;
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+pub use cancel::Cancellation;
+pub use compile::{Compile, CompiledNode, Nowhere, Places};
+pub use executor::execute;
+pub use retry::Retry;
+pub use seed::read as read_seed;
+
+use crate::{
+    diagnostic::Diagnostic,
+    engine::Engine,
+    graph::{AdapterConfig, Node},
+    ingest::Adapter,
+    names::RunId,
+    run::event::NodeResult,
+};
+
+/// Builds the adapter of a source; the registry stays outside of the run.
+pub type AdapterFactory = Arc<dyn Fn(&Node, &AdapterConfig) -> Result<Arc<dyn Adapter>, Diagnostic> + Send + Sync>;
+
+/// What a run works with.
+#[derive(Clone)]
+pub struct Deps {
+    pub engine: Arc<dyn Engine>,
+    pub compile: Arc<dyn Compile>,
+    pub adapters: AdapterFactory,
+    /// Templates, in order; of all packages.
+    pub on_run_start: Vec<String>,
+    pub on_run_end: Vec<String>,
+}
+
+/// How a run is done. The clock and the id are given, so that a replayed run is the same run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    pub project_dir: PathBuf,
+    /// `target/`, where compiled and executed SQL is written.
+    pub target_dir: PathBuf,
+    pub project: String,
+    /// The profile's target, for the header.
+    pub target: String,
+    /// Part of fingerprints: `datafusion`, `snowflake`.
+    pub engine: String,
+    pub threads: usize,
+    pub fail_fast: bool,
+    pub full_refresh: bool,
+    /// `--store-failures`; a test's own configuration wins.
+    pub store_failures: bool,
+    /// `--warn-error`: warnings of tests are failures.
+    pub warnings_are_errors: bool,
+    pub now: chrono::DateTime<chrono::Utc>,
+    pub invocation: RunId,
+    pub retry: Retry,
+}
+
+/// The end of a run.
+#[derive(Clone, Debug)]
+pub struct RunReport {
+    /// In order of completion.
+    pub results: Vec<Arc<NodeResult>>,
+    /// 0 when all is well, 1 when a node failed or the run was cancelled.
+    pub exit_code: i32,
+    pub elapsed: Duration,
+    pub cancelled: bool,
+}

@@ -1,0 +1,91 @@
+//! What a run asks of the project: nodes, their compiled SQL, and the way from that SQL back to the user's files.
+//!
+//! The trait sits with its consumer; the project implements it. Compiling may ask the warehouse (`run_query`,
+//! `is_incremental()`), so the executor calls it from blocking threads, never from an async one.
+
+use std::{fmt, ops::Range, sync::Arc};
+
+use serde_json::{Map, Value as Json};
+
+use crate::{
+    diagnostic::{Diagnostic, Diagnostics, Place},
+    engine::EngineError,
+    graph::Node,
+    names::NodeId,
+};
+
+pub trait Compile: Send + Sync {
+    fn node(&self, id: &NodeId) -> Option<Arc<Node>>;
+
+    /// The SQL of a model, test or snapshot, ephemeral parents included as CTEs.
+    fn compile(&self, id: &NodeId) -> Result<CompiledNode, Diagnostics>;
+
+    /// A hook's template, in the context of a node (`this`, `config`...) or of the project; `extra` adds variables
+    /// (`results`, `schemas` of on-run-end).
+    fn render(&self, id: Option<&NodeId>, template: &str, extra: &Map<String, Json>) -> Result<String, Diagnostics>;
+}
+
+/// SQL, and where each piece of it came from.
+#[derive(Clone)]
+pub struct CompiledNode {
+    pub sql: String,
+    pub places: Arc<dyn Places>,
+}
+
+impl fmt::Debug for CompiledNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CompiledNode").field("sql", &self.sql).finish_non_exhaustive()
+    }
+}
+
+/// From a byte range of compiled SQL to the user's file.
+pub trait Places: Send + Sync {
+    /// The place, and the macro calls that led there, innermost first. `None` when nobody wrote that text.
+    fn place_of(&self, range: Range<usize>) -> Option<(Place, Vec<(Place, String)>)>;
+}
+
+/// Knows no places: for SQL that segue made itself.
+pub struct Nowhere;
+
+impl Places for Nowhere {
+    fn place_of(&self, _: Range<usize>) -> Option<(Place, Vec<(Place, String)>)> {
+        None
+    }
+}
+
+/// An engine's error as the user reads it. `offset` is where the compiled SQL begins in the SQL that was run.
+pub fn placed(error: EngineError, node: &Node, compiled: Option<&CompiledNode>, offset: usize) -> Diagnostic {
+    let mut diagnostic = Diagnostic::error(error.code, error.message);
+    diagnostic.notes = error.notes;
+    diagnostic.help = error.help;
+    let inside = |range: &Range<usize>| {
+        let compiled = compiled?;
+        let range = range.start.checked_sub(offset)?..range.end.checked_sub(offset)?;
+        (range.end <= compiled.sql.len()).then_some((compiled, range))
+    };
+    match error.at.as_ref().and_then(inside) {
+        Some((compiled, range)) => match compiled.places.place_of(range.clone()) {
+            Some((place, related)) => {
+                diagnostic.place = Some(place);
+                diagnostic.related = related;
+            }
+            None => {
+                let before = compiled.sql.get(..range.start).unwrap_or(&compiled.sql);
+                let line = before.matches('\n').count() + 1;
+                let text = compiled.sql.lines().nth(line - 1).unwrap_or_default().trim();
+                diagnostic.notes.push(format!("at line {line} of the compiled SQL: {text}"));
+                diagnostic.place = Some(whole(node));
+            }
+        },
+        None => diagnostic.place = Some(whole(node)),
+    }
+    diagnostic
+}
+
+/// Where a fault without a place of its own is shown: the YAML entry of a source or test, the file of all else.
+pub fn whole(node: &Node) -> Place {
+    match &node.patch {
+        Some(patch) if node.test.is_some() || node.source.is_some() => patch.clone(),
+        _ => Place::start_of(&node.file),
+    }
+}

@@ -1,0 +1,125 @@
+//! Hooks: templates that run as SQL before and after a node, and at both ends of a run.
+
+use std::{sync::Arc, time::Instant};
+
+use serde_json::{Map, Value as Json, json};
+
+use super::{
+    compile::placed,
+    event::{NodeLabel, NodeResult, Status},
+    executor::{bare, first_message},
+    step::{Context, Task, blocking},
+};
+use crate::{
+    diagnostic::{Diagnostic, Diagnostics},
+    engine::Session,
+    graph::Hook,
+    names::{NodeId, ResourceType, SchemaName},
+};
+
+/// Runs a node's hooks in order. Hooks without a transaction of their own come first before, last after, as in dbt;
+/// since every statement is a commit here, `order` is all that is left of that.
+pub(super) async fn of_node(task: &Task, hooks: &[Hook], session: &mut Box<dyn Session>, before: bool) -> Result<(), Diagnostics> {
+    let mut ordered: Vec<&Hook> = hooks.iter().collect();
+    ordered.sort_by_key(|h| if before { h.transaction } else { !h.transaction });
+    for hook in ordered {
+        let compile = Arc::clone(&task.context.deps.compile);
+        let (id, template) = (task.node.id.clone(), hook.sql.clone());
+        let sql = blocking(move || compile.render(Some(&id), &template, &Map::new())).await?;
+        for range in session.split(&sql) {
+            let statement = &sql[range];
+            task.log_sql(statement);
+            session.execute(statement).await.map_err(|e| {
+                let which = if before { "pre-hook" } else { "post-hook" };
+                placed(e, &task.node, None, 0).note(format!("in the {which} `{}`", one_line(statement)))
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs `on-run-start` or `on-run-end`, stopping at the first failure.
+pub(super) async fn on_run(context: &Arc<Context>, which: &str, templates: &[String], extra: &Map<String, Json>) -> Vec<NodeResult> {
+    let mut results = vec![];
+    if templates.is_empty() {
+        return results;
+    }
+    let mut session = context.deps.engine.session();
+    for (i, template) in templates.iter().enumerate() {
+        let project = &context.options.project;
+        let name = format!("{project}-on-run-{which}-{i}");
+        let label = Arc::new(NodeLabel {
+            id: NodeId::of(ResourceType::Operation, project, &name),
+            kind: ResourceType::Operation,
+            what: "hook".into(),
+            name,
+        });
+        let began = Instant::now();
+        let (compile, template, extra) = (Arc::clone(&context.deps.compile), template.clone(), extra.clone());
+        let rendered = blocking(move || compile.render(None, &template, &extra)).await;
+        let ended = match rendered {
+            Ok(sql) => script(session.as_mut(), &sql, which).await.map(|()| sql),
+            Err(e) => Err(e),
+        };
+        let failed = ended.is_err();
+        let result = match ended {
+            Ok(sql) => NodeResult { compiled_code: Some(sql), ..bare(label, Status::Success, "OK".into(), vec![]) },
+            Err(faults) => bare(label, Status::Error, first_message(&faults), faults.0),
+        };
+        results.push(NodeResult { elapsed: began.elapsed(), ..result });
+        if failed {
+            break;
+        }
+    }
+    results
+}
+
+async fn script(session: &mut dyn Session, sql: &str, which: &str) -> Result<(), Diagnostics> {
+    for range in session.split(sql) {
+        let statement = &sql[range];
+        if let Err(e) = session.execute(statement).await {
+            let mut fault = Diagnostic::error(e.code, e.message).note(format!("in the on-run-{which} hook `{}`", one_line(statement)));
+            fault.help = e.help;
+            fault.notes.extend(e.notes);
+            return Err(fault.into());
+        }
+    }
+    Ok(())
+}
+
+/// `results`, `schemas` and `database_schemas`, which only on-run-end sees (dbt documentation, "on-run-end context").
+pub(super) fn end_variables(results: &[Arc<NodeResult>], schemas: &[SchemaName]) -> Map<String, Json> {
+    let results: Vec<Json> = results
+        .iter()
+        .map(|r| {
+            json!({
+                "status": r.status.as_str(),
+                "message": r.message,
+                "failures": r.failures,
+                "execution_time": r.elapsed.as_secs_f64(),
+                "thread_id": r.thread,
+                "unique_id": r.node.id,
+                "node": {
+                    "unique_id": r.node.id,
+                    "name": r.node.id.as_str().rsplit('.').next(),
+                    "resource_type": r.node.kind.as_str(),
+                    "relation_name": r.relation_name,
+                },
+            })
+        })
+        .collect();
+    let names: Vec<Json> = schemas.iter().map(|s| s.schema.as_str().into()).collect();
+    let pairs: Vec<Json> = schemas.iter().map(|s| json!([s.database.as_str(), s.schema.as_str()])).collect();
+    [("results", Json::from(results)), ("schemas", names.into()), ("database_schemas", pairs.into())]
+        .into_iter()
+        .map(|(k, v)| (k.to_owned(), v))
+        .collect()
+}
+
+fn one_line(sql: &str) -> String {
+    let line = sql.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(120) {
+        Some((at, _)) => format!("{}...", &line[..at]),
+        None => line,
+    }
+}

@@ -1,0 +1,331 @@
+//! A source with an adapter: what came since the last time -> landed rows, exactly once.
+//!
+//! Each piece of work is at most three commits, all with one sequence number: the raw responses to `<table>__raw`, the
+//! rejects to `<table>__rejected`, the rows and the new position to the table. A commit whose sequence a table already
+//! records does nothing, so after a crash at any moment the piece is finished, not repeated: when the raw table is one
+//! sequence ahead of the rows, its responses are parsed again instead of being fetched again.
+//!
+//! When a payload as a whole could not be used and nothing would be landed twice, the position is *not* advanced: the
+//! next run asks again, so that a broken response never becomes a silent gap.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use chrono::Utc;
+use datafusion::arrow::{
+    array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray},
+    datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit},
+    error::ArrowError,
+    record_batch::RecordBatch,
+};
+
+use super::{
+    compile::whole,
+    event::{Event, LogLevel, Status},
+    materialize::no_relation,
+    step::{Progress, Task},
+};
+use crate::{
+    diagnostic::{Diagnostic, Diagnostics, Place},
+    engine::{EngineError, Landing, LandingState, RelationKind, Replace, value},
+    graph::AdapterConfig,
+    ingest::{Adapter, FetchContext, Fetched, FetchedContent, IngestError, Parsed, RawResponse, raw_from_batch, raw_schema, raw_to_batch},
+    names::RelationName,
+};
+
+/// Every loop must end: an adapter that never says that nothing is new is at fault.
+const MOST_PIECES: u64 = 1_000_000;
+
+pub(super) async fn run(task: &Task, progress: &mut Progress) -> Result<Status, Diagnostics> {
+    let started = Utc::now();
+    let ended = ingest(task, progress).await;
+    progress.timing.push(("execute", started, Utc::now()));
+    ended
+}
+
+async fn ingest(task: &Task, progress: &mut Progress) -> Result<Status, Diagnostics> {
+    let node = &task.node;
+    let table = node.relation.clone().ok_or_else(|| no_relation(task))?;
+    let config =
+        node.source.as_ref().and_then(|s| s.adapter.as_ref()).ok_or_else(|| {
+            Diagnostic::error("ingest/no-adapter", format!("the source `{}` has no adapter", node.name)).at(whole(node), "")
+        })?;
+    let adapter = (task.context.deps.adapters)(node, config)?;
+    let cx = FetchContext { now: task.context.options.now, keys: keys(task, config).await? };
+    let mut lane = Lane::open(task, config, adapter, table).await?;
+    let result = lane.drain(&cx).await;
+    progress.rows = Some(lane.landed);
+    progress.message = lane.summary();
+    result?;
+    Ok(if lane.landed == 0 && lane.rejected == 0 && lane.pieces == 0 { Status::NoOp } else { Status::Success })
+}
+
+/// One source on its way from position to position.
+struct Lane<'a> {
+    task: &'a Task,
+    place: Place,
+    adapter: Arc<dyn Adapter>,
+    table: RelationName,
+    raw: RelationName,
+    state: LandingState,
+    raw_state: LandingState,
+    landed: u64,
+    rejected: u64,
+    pieces: u64,
+}
+
+impl<'a> Lane<'a> {
+    async fn open(task: &'a Task, config: &AdapterConfig, adapter: Arc<dyn Adapter>, table: RelationName) -> Result<Self, Diagnostics> {
+        let raw = table.with_suffix("__raw");
+        let mut lane = Self {
+            task,
+            place: config.place.clone(),
+            adapter,
+            raw,
+            table,
+            state: LandingState::default(),
+            raw_state: LandingState::default(),
+            landed: 0,
+            rejected: 0,
+            pieces: 0,
+        };
+        lane.state = lane.landing(&lane.table).await?;
+        lane.raw_state = lane.landing(&lane.raw).await?;
+        Ok(lane)
+    }
+
+    async fn drain(&mut self, cx: &FetchContext) -> Result<(), Diagnostics> {
+        self.finish_interrupted().await?;
+        for _ in 0..MOST_PIECES {
+            if self.task.context.cancel.is_stopping() {
+                return Err(self.fault(IngestError::new("run/cancelled", "stopped between two commits; what was landed is kept")));
+            }
+            let Some(fetched) = self.fetch(cx).await? else {
+                return self.make_table().await;
+            };
+            self.piece(fetched).await?;
+        }
+        Err(self.fault(IngestError::new("ingest/endless", format!("the adapter still had something new after {MOST_PIECES} pieces"))))
+    }
+
+    /// Parses the responses that a former run kept but did not get to land.
+    async fn finish_interrupted(&mut self) -> Result<(), Diagnostics> {
+        let sequence = self.state.sequence + 1;
+        if self.raw_state.sequence < sequence {
+            return Ok(());
+        }
+        if self.raw_state.sequence > sequence {
+            let message = format!("`{}` is ahead of `{}` by more than one commit", self.raw, self.table);
+            return Err(self.fault(IngestError::new("ingest/raw-ahead", message).help(format!(
+                "the table was replaced or restored by hand; drop both tables to ingest from the beginning: {}",
+                self.raw
+            ))));
+        }
+        self.task.progress("finishing what the last run began");
+        let sql = format!("select * from {} where SEQUENCE = {sequence}", self.raw);
+        let outcome = self.task.context.deps.engine.session().execute(&sql).await.map_err(|e| self.engine_fault(e))?;
+        let mut responses = vec![];
+        for batch in &outcome.batches {
+            responses.extend(raw_from_batch(batch).map_err(|e| self.arrow_fault(e))?);
+        }
+        let position = self.raw_state.position.clone().unwrap_or_default();
+        let parsed = self.parse(responses).await;
+        self.land(parsed, sequence, position).await
+    }
+
+    async fn fetch(&self, cx: &FetchContext) -> Result<Option<Fetched>, Diagnostics> {
+        let context = &self.task.context;
+        let position = self.state.position.as_deref().filter(|p| !p.is_empty());
+        context
+            .options
+            .retry
+            .run(&context.cancel, || self.adapter.fetch(position, cx), |e: &IngestError, pause| self.again(e, pause))
+            .await
+            .map_err(|e| self.fault(e))
+    }
+
+    async fn piece(&mut self, fetched: Fetched) -> Result<(), Diagnostics> {
+        let sequence = self.state.sequence + 1;
+        let parsed = match fetched.what {
+            FetchedContent::Rows(parsed) => parsed,
+            FetchedContent::Responses(responses) => {
+                let batch = raw_to_batch(&responses, sequence).map_err(|e| self.arrow_fault(e))?;
+                let landing = self.landing_of(self.raw.clone(), raw_schema(), vec![batch], sequence, &fetched.position);
+                self.commit(landing).await?;
+                self.raw_state = LandingState { exists: true, sequence, position: Some(fetched.position.clone()) };
+                self.parse(responses).await
+            }
+        };
+        self.land(parsed, sequence, fetched.position).await
+    }
+
+    async fn parse(&self, responses: Vec<RawResponse>) -> Parsed {
+        let adapter = Arc::clone(&self.adapter);
+        super::step::blocking(move || adapter.parse(&responses)).await
+    }
+
+    async fn land(&mut self, parsed: Parsed, sequence: u64, position: String) -> Result<(), Diagnostics> {
+        if !parsed.rejected.is_empty() {
+            let batch = rejects(&parsed, sequence, self.task.context.options.now).map_err(|e| self.arrow_fault(e))?;
+            let table = self.table.with_suffix("__rejected");
+            let landing = self.landing_of(table.clone(), rejected_schema(), vec![batch], sequence, &position);
+            self.commit(landing).await?;
+            self.rejected += parsed.rejected.len() as u64;
+            self.warn_rejected(&parsed, &table);
+        }
+        let rows: u64 = parsed.batches.iter().map(|b| b.num_rows() as u64).sum();
+        let can_repeat = rows == 0 || parsed.replace.is_some();
+        let position = match &parsed.error {
+            Some(_) if can_repeat => self.state.position.clone().unwrap_or_default(),
+            _ => position,
+        };
+        let mut landing = self.landing_of(self.table.clone(), self.adapter.schema(), parsed.batches, sequence, &position);
+        landing.partition_by = self.adapter.partition_by();
+        landing.replace = parsed.replace.map(|(column, values)| Replace { column, values });
+        landing.comment = super::materialize::comments(self.task).0;
+        self.commit(landing).await?;
+        self.state = LandingState { exists: true, sequence, position: Some(position) };
+        self.landed += rows;
+        self.pieces += 1;
+        self.task.progress(self.summary());
+        match parsed.error {
+            Some(e) => Err(self.fault(e)),
+            None => Ok(()),
+        }
+    }
+
+    /// A source that has nothing yet is an empty table, so that its models can be built.
+    async fn make_table(&mut self) -> Result<(), Diagnostics> {
+        if self.state.exists {
+            return Ok(());
+        }
+        let mut landing = self.landing_of(self.table.clone(), self.adapter.schema(), vec![], 1, "");
+        landing.partition_by = self.adapter.partition_by();
+        self.commit(landing).await?;
+        self.state = LandingState { exists: true, sequence: 1, position: None };
+        Ok(())
+    }
+
+    fn landing_of(&self, table: RelationName, schema: SchemaRef, batches: Vec<RecordBatch>, sequence: u64, position: &str) -> Landing {
+        Landing {
+            table,
+            schema,
+            batches,
+            partition_by: vec![],
+            replace: None,
+            sequence,
+            position: position.to_owned(),
+            comment: None,
+            properties: self.task.properties(),
+        }
+    }
+
+    async fn commit(&self, landing: Landing) -> Result<(), Diagnostics> {
+        let context = &self.task.context;
+        let published = context
+            .options
+            .retry
+            .run(&context.cancel, || context.deps.engine.land(landing.clone()), |e: &EngineError, pause| self.again(e, pause))
+            .await
+            .map_err(|e| self.engine_fault(e))?;
+        context.catalog.record(&landing.table, RelationKind::Table, &published.version, landing.properties);
+        Ok(())
+    }
+
+    async fn landing(&self, table: &RelationName) -> Result<LandingState, Diagnostics> {
+        self.task.context.deps.engine.landing(table).await.map_err(|e| self.engine_fault(e))
+    }
+
+    fn again(&self, e: &dyn std::fmt::Display, pause: Duration) {
+        let message = format!("{}: {e}; trying again in {:.1} s", self.task.node.name, pause.as_secs_f64());
+        self.task.context.send(Event::Log { level: LogLevel::Warn, node: Some(Arc::clone(&self.task.label)), message });
+    }
+
+    fn warn_rejected(&self, parsed: &Parsed, table: &RelationName) {
+        let n = parsed.rejected.len();
+        let records = if n == 1 { "record was" } else { "records were" };
+        let mut diagnostic = Diagnostic::warning("ingest/rejected", format!("{n} {records} rejected by `{}`", self.task.node.name))
+            .at(self.place.clone(), "");
+        for r in parsed.rejected.iter().take(3) {
+            diagnostic = diagnostic.note(format!("{}: {}", r.position, r.reason));
+        }
+        let diagnostic = diagnostic.help(format!("they are kept in {table}"));
+        self.task.context.send(Event::Warning { node: Some(Arc::clone(&self.task.label)), diagnostic });
+    }
+
+    fn summary(&self) -> String {
+        let rows = |n: u64| if n == 1 { "1 row".to_owned() } else { format!("{n} rows") };
+        match (self.pieces, self.rejected) {
+            (0, _) => "nothing new".into(),
+            (_, 0) => rows(self.landed),
+            (_, n) => format!("{}, {n} rejected", rows(self.landed)),
+        }
+    }
+
+    fn fault(&self, e: IngestError) -> Diagnostics {
+        let mut diagnostic = Diagnostic::error(e.code, e.message).at(self.place.clone(), "ingested by this adapter");
+        diagnostic.help = e.help;
+        diagnostic.into()
+    }
+
+    fn engine_fault(&self, e: EngineError) -> Diagnostics {
+        let mut diagnostic = Diagnostic::error(e.code, e.message).at(self.place.clone(), "ingested by this adapter");
+        diagnostic.notes = e.notes;
+        diagnostic.help = e.help;
+        diagnostic.into()
+    }
+
+    fn arrow_fault(&self, e: ArrowError) -> Diagnostics {
+        self.fault(IngestError::new("ingest/batch", format!("the rows of `{}` do not fit together: {e}", self.task.node.name)))
+    }
+}
+
+/// The distinct rows of `input: ref(...)`, sorted, so that a replayed run asks in the same order.
+async fn keys(task: &Task, config: &AdapterConfig) -> Result<Vec<BTreeMap<String, Option<String>>>, Diagnostics> {
+    let Some(input) = &config.input else { return Ok(vec![]) };
+    let relation = task.context.deps.compile.node(input).and_then(|n| n.relation.clone()).ok_or_else(|| {
+        Diagnostic::error("ingest/input", format!("`{input}` cannot be an adapter's input: it has no table"))
+            .at(config.place.clone(), "")
+            .help("an input is a model that is not ephemeral, a seed, or a source")
+    })?;
+    let sql = format!("select distinct * from {relation}");
+    task.log_sql(&sql);
+    let outcome = task.context.deps.engine.session().execute(&sql).await.map_err(|e| {
+        let mut d =
+            Diagnostic::error(e.code, e.message).at(config.place.clone(), "").note(format!("while the keys were read from {relation}"));
+        d.help = e.help;
+        d
+    })?;
+    let mut keys = vec![];
+    for batch in &outcome.batches {
+        for row in 0..batch.num_rows() {
+            let fields = outcome.schema.fields().iter().zip(batch.columns());
+            keys.push(fields.map(|(f, column)| (f.name().to_uppercase(), value::of(column, f, row).text())).collect::<BTreeMap<_, _>>());
+        }
+    }
+    keys.sort();
+    keys.dedup();
+    Ok(keys)
+}
+
+/// `REASON, POSITION, RECORD, SEQUENCE, REJECTED_AT`.
+pub(super) fn rejected_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("REASON", DataType::Utf8, false),
+        Field::new("POSITION", DataType::Utf8, false),
+        Field::new("RECORD", DataType::Utf8, false),
+        Field::new("SEQUENCE", DataType::Int64, false),
+        Field::new("REJECTED_AT", DataType::Timestamp(TimeUnit::Microsecond, None), false),
+    ]))
+}
+
+fn rejects(parsed: &Parsed, sequence: u64, now: chrono::DateTime<Utc>) -> Result<RecordBatch, ArrowError> {
+    let all = &parsed.rejected;
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from_iter_values(all.iter().map(|r| &r.reason))),
+        Arc::new(StringArray::from_iter_values(all.iter().map(|r| &r.position))),
+        Arc::new(StringArray::from_iter_values(all.iter().map(|r| &r.record))),
+        Arc::new(Int64Array::from_iter_values(all.iter().map(|_| sequence as i64))),
+        Arc::new(TimestampMicrosecondArray::from_iter_values(all.iter().map(|_| now.timestamp_micros()))),
+    ];
+    RecordBatch::try_new(rejected_schema(), columns)
+}

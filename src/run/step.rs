@@ -1,0 +1,194 @@
+//! One node from start to result: chooses the action, keeps the clock, turns failures into diagnostics.
+
+use std::{path::PathBuf, sync::Arc, time::Instant};
+
+use chrono::{DateTime, Utc};
+use serde_json::Map;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::{
+    Cancellation, Compile, CompiledNode, Deps, RunOptions, data_test,
+    event::{Event, LogLevel, NodeLabel, NodeResult, Status},
+    ingest, materialize, seed,
+    warehouse::Catalog,
+};
+use crate::{
+    diagnostic::{Diagnostic, Diagnostics},
+    graph::Node,
+    names::ResourceType,
+    plan::{Action, Step},
+    state,
+};
+
+/// What all steps of a run share.
+pub(super) struct Context {
+    pub(super) deps: Deps,
+    pub(super) options: RunOptions,
+    pub(super) cancel: Cancellation,
+    pub(super) events: UnboundedSender<Event>,
+    pub(super) catalog: Catalog,
+}
+
+impl Context {
+    /// Nobody listening is no reason to stop.
+    pub(super) fn send(&self, event: Event) {
+        let _ = self.events.send(event);
+    }
+}
+
+/// One node at work.
+pub(super) struct Task {
+    pub(super) context: Arc<Context>,
+    pub(super) node: Arc<Node>,
+    pub(super) label: Arc<NodeLabel>,
+    pub(super) step: Step,
+    pub(super) thread: String,
+}
+
+/// What a step has found out so far; kept when it fails.
+#[derive(Default)]
+pub(super) struct Progress {
+    pub(super) message: String,
+    pub(super) rows: Option<u64>,
+    pub(super) failures: Option<u64>,
+    pub(super) diagnostics: Vec<Diagnostic>,
+    pub(super) compiled_code: Option<String>,
+    pub(super) compiled_path: Option<PathBuf>,
+    pub(super) relation_name: Option<String>,
+    pub(super) timing: Vec<(&'static str, DateTime<Utc>, DateTime<Utc>)>,
+}
+
+impl Task {
+    pub(super) async fn run(self) -> NodeResult {
+        let began = Instant::now();
+        let mut progress = Progress { relation_name: self.node.relation.as_ref().map(ToString::to_string), ..Progress::default() };
+        let ended = match self.step.action {
+            Action::Materialize => materialize::run(&self, &mut progress).await,
+            Action::Seed => seed::run(&self, &mut progress).await,
+            Action::Ingest => ingest::run(&self, &mut progress).await,
+            Action::Test => data_test::run(&self, &mut progress).await,
+            Action::Snapshot => Err(self.unsupported("snapshots").into()),
+        };
+        let status = match ended {
+            Ok(status) => status,
+            Err(Diagnostics(faults)) => {
+                progress.message = faults.iter().find(|d| d.is_error()).map_or_else(String::new, |d| d.message.clone());
+                progress.diagnostics.extend(faults);
+                Status::Error
+            }
+        };
+        let mut adapter_response = Map::new();
+        if status == Status::Success {
+            adapter_response.insert("_message".into(), progress.message.clone().into());
+            if let Some(rows) = progress.rows {
+                adapter_response.insert("rows_affected".into(), rows.into());
+            }
+        }
+        NodeResult {
+            node: self.label,
+            status,
+            message: progress.message,
+            rows: progress.rows,
+            failures: progress.failures,
+            diagnostics: progress.diagnostics,
+            compiled_code: progress.compiled_code,
+            compiled_path: progress.compiled_path,
+            relation_name: progress.relation_name,
+            thread: self.thread,
+            timing: progress.timing,
+            elapsed: began.elapsed(),
+            adapter_response,
+        }
+    }
+
+    fn unsupported(&self, what: &str) -> Diagnostic {
+        Diagnostic::error("run/unsupported", format!("`{}` cannot be built: {what} are not supported by this version", self.node.name))
+            .at(super::compile::whole(&self.node), "")
+            .help(format!("leave it out with `--exclude {}`", self.node.name))
+    }
+
+    /// Compiles on a blocking thread and writes the result below `target/compiled`.
+    pub(super) async fn compile(&self, progress: &mut Progress) -> Result<CompiledNode, Diagnostics> {
+        let started = Utc::now();
+        let compile = Arc::clone(&self.context.deps.compile);
+        let id = self.node.id.clone();
+        let compiled = blocking(move || compile.compile(&id)).await;
+        progress.timing.push(("compile", started, Utc::now()));
+        let compiled = compiled?;
+        let path = self.artifact("compiled");
+        state::write_atomically(&path, compiled.sql.as_bytes())?;
+        progress.compiled_code = Some(compiled.sql.clone());
+        progress.compiled_path = Some(path.strip_prefix(&self.context.options.project_dir).map_or(path.clone(), PathBuf::from));
+        Ok(compiled)
+    }
+
+    /// What was run, below `target/run`.
+    pub(super) fn write_executed(&self, sql: &str) -> Result<(), Diagnostics> {
+        Ok(state::write_atomically(&self.artifact("run"), sql.as_bytes())?)
+    }
+
+    /// `target/<kind>/<package>/<original file path>`; generic tests, of which one YAML file declares many, go into a
+    /// folder named after that file, as in dbt.
+    fn artifact(&self, kind: &str) -> PathBuf {
+        let node = &self.node;
+        let mut path = self.context.options.target_dir.join(kind).join(&node.package).join(&node.original_file_path);
+        if node.original_file_path.file_name() != node.path.file_name()
+            && let Some(name) = node.path.file_name()
+        {
+            path.push(name);
+        }
+        path
+    }
+
+    pub(super) fn log_sql(&self, sql: &str) {
+        self.context.send(Event::Log { level: LogLevel::Debug, node: Some(Arc::clone(&self.label)), message: sql.to_owned() });
+    }
+
+    pub(super) fn progress(&self, message: impl Into<String>) {
+        self.context.send(Event::NodeProgress { node: Arc::clone(&self.label), message: message.into() });
+    }
+
+    pub(super) fn properties(&self) -> std::collections::BTreeMap<String, String> {
+        [
+            (state::NODE.to_owned(), self.node.id.to_string()),
+            (state::INVOCATION.to_owned(), self.context.options.invocation.to_string()),
+            ("segue.reason".to_owned(), self.step.reason.as_str().to_owned()),
+        ]
+        .into()
+    }
+}
+
+/// Runs on a thread that may block; a panic there is a panic here.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(e) => match e.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // only a runtime that shuts down cancels blocking work that it has not begun
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+/// How a node is named on screen.
+pub(super) fn label(compile: &dyn Compile, step: &Step) -> NodeLabel {
+    let (what, name) = match compile.node(&step.id) {
+        None => (step.kind.to_string(), step.id.to_string()),
+        Some(node) => {
+            let what = match node.kind {
+                ResourceType::Model => format!("model {}", node.config.materialized),
+                ResourceType::Source => match node.source.as_ref().and_then(|s| s.adapter.as_ref()) {
+                    Some(adapter) => format!("source {}", adapter.type_),
+                    None => "source".into(),
+                },
+                kind => kind.to_string(),
+            };
+            let name = match &node.relation {
+                Some(relation) if node.kind != ResourceType::Test => format!("{}.{}", relation.schema, relation.name),
+                _ => node.name.clone(),
+            };
+            (what, name)
+        }
+    };
+    NodeLabel { id: step.id.clone(), kind: step.kind, what, name }
+}

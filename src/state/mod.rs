@@ -1,0 +1,11 @@
+//! What outlives an invocation: fingerprints recorded with tables, and the manifest in `target/`.
+//!
+//! Readers of state never write it; the only writers are a publish (fingerprints travel in its commit) and
+//! [`write_atomically`].
+
+mod file;
+mod fingerprints;
+pub mod manifest;
+
+pub use file::write_atomically;
+pub use fingerprints::{FINGERPRINT, INVOCATION, Inputs, NODE, fingerprint, normalise};
