@@ -12,5 +12,6 @@ pub mod engine;
 pub mod graph;
 pub mod ingest;
 pub mod names;
+pub mod project;
 pub mod run;
 pub mod template;

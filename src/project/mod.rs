@@ -1,0 +1,7 @@
+//! A folder of dbt-format files to a checked [`Project`]: configuration resolved, references bound, graph built.
+
+pub mod config;
+pub mod files;
+pub mod profile;
+pub mod project_file;
+pub mod yaml;
