@@ -133,14 +133,19 @@ impl<'a, 'f> Fields<'a, 'f> {
         self.faults.push(wrong_type(value, &format!("`{key}`"), wanted));
     }
 
-    /// Every key that nobody asked for is a warning with the nearest known one; the entries come back for artifacts.
-    pub fn finish(self) -> Vec<&'a super::Entry> {
-        let rest: Vec<_> = self.at.entries().iter().filter(|e| !self.asked.contains(&e.key.as_str())).collect();
-        for entry in &rest {
+    /// Every key that nobody asked for is a warning with the nearest known one.
+    pub fn finish(self) {
+        self.finish_with(&|_| None);
+    }
+
+    /// The same; `hint` knows better help for some keys.
+    pub fn finish_with(self, hint: &dyn Fn(&str) -> Option<String>) {
+        for entry in self.at.entries().iter().filter(|e| !self.asked.contains(&e.key.as_str())) {
             let place = Place::new(self.at.file, entry.key_range.clone());
-            self.faults.push(unknown_key(&entry.key, self.what, place, self.asked.iter().copied(), Severity::Warning));
+            let mut fault = unknown_key(&entry.key, self.what, place, self.asked.iter().copied(), Severity::Warning);
+            fault.help = hint(&entry.key).or(fault.help);
+            self.faults.push(fault);
         }
-        rest
     }
 }
 

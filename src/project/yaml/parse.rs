@@ -11,7 +11,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Place, SourceFile};
 /// Nesting that no person writes; the tree is walked recursively.
 const MAX_DEPTH: usize = 100;
 /// Values in one file, aliases counted at every use: a few lines of nested aliases could ask for billions.
-const MAX_VALUES: usize = 2_000_000;
+const MAX_VALUES: usize = 500_000;
 
 /// The single document of a file; an empty file is `Null`. All faults that leave the structure readable come together.
 pub fn parse(file: &Arc<SourceFile>) -> Result<Yaml, Diagnostics> {
