@@ -6,6 +6,7 @@
 //! [`Warehouse`] are asked. There is no async, and an [`Environment`] is shared between threads as it is.
 
 mod context;
+pub mod jinja;
 mod environment;
 mod outcome;
 mod resolver;
