@@ -2,8 +2,13 @@
 
 pub mod config;
 pub mod data_test;
+mod declared;
+mod draft;
 pub mod files;
+pub mod package;
 pub mod profile;
 pub mod project_file;
 pub mod properties;
+pub mod reference;
+pub mod relation;
 pub mod yaml;
