@@ -33,11 +33,28 @@ pub enum Stmt {
     Emit(Expr),
     /// Shared with the `loop` variable, which can run it again.
     For(Arc<For>),
-    If { condition: Expr, then: Vec<Stmt>, otherwise: Vec<Stmt> },
-    With { assignments: Vec<(Target, Expr)>, body: Vec<Stmt> },
-    Set { target: Target, value: Expr },
-    SetBlock { target: Target, filter: Option<Expr>, body: Vec<Stmt> },
-    FilterBlock { filter: Expr, body: Vec<Stmt> },
+    If {
+        condition: Expr,
+        then: Vec<Stmt>,
+        otherwise: Vec<Stmt>,
+    },
+    With {
+        assignments: Vec<(Target, Expr)>,
+        body: Vec<Stmt>,
+    },
+    Set {
+        target: Target,
+        value: Expr,
+    },
+    SetBlock {
+        target: Target,
+        filter: Option<Expr>,
+        body: Vec<Stmt>,
+    },
+    FilterBlock {
+        filter: Expr,
+        body: Vec<Stmt>,
+    },
     Macro(Arc<MacroDef>),
     Call(Box<CallBlock>),
     Do(Expr),
@@ -112,7 +129,11 @@ pub enum ExprKind {
     Binary(Operator, Box<Expr>, Box<Expr>),
     /// `a < b <= c`
     Compare(Box<Expr>, Vec<(Comparison, Expr)>),
-    If { condition: Box<Expr>, then: Box<Expr>, otherwise: Option<Box<Expr>> },
+    If {
+        condition: Box<Expr>,
+        then: Box<Expr>,
+        otherwise: Option<Box<Expr>>,
+    },
 }
 
 #[derive(Debug)]

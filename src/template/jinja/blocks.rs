@@ -373,7 +373,10 @@ mod tests {
         for (text, expect) in [
             ("{% test a(model) %}x{% endtest %}", "{% macro test_a(model) %}x{% endmacro %}"),
             ("{%- data_test a(m) -%}x{%- enddata_test -%}", "{%- macro test_a(m) -%}x{%- endmacro -%}"),
-            ("{% materialization t, adapter='snowflake' %}{% endmaterialization %}", "{% macro materialization_t_snowflake()%}{% endmacro %}"),
+            (
+                "{% materialization t, adapter='snowflake' %}{% endmaterialization %}",
+                "{% macro materialization_t_snowflake()%}{% endmacro %}",
+            ),
             ("a{% docs x %} {{ broken {% enddocs %}b", "ab"),
             ("{% do a.append(1) if b %}", "{% set __do__ = a.append(1) if b %}"),
             ("{% raw %}{% test %}{% endraw %}", "{% raw %}{% test %}{% endraw %}"),

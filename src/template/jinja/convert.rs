@@ -58,17 +58,11 @@ impl Converter<'_> {
                 body: self.body(&f.body)?,
                 otherwise: self.body(&f.else_body)?,
             })),
-            foreign::Stmt::IfCond(i) => Stmt::If {
-                condition: self.expr(&i.expr)?,
-                then: self.body(&i.true_body)?,
-                otherwise: self.body(&i.false_body)?,
-            },
+            foreign::Stmt::IfCond(i) => {
+                Stmt::If { condition: self.expr(&i.expr)?, then: self.body(&i.true_body)?, otherwise: self.body(&i.false_body)? }
+            }
             foreign::Stmt::WithBlock(w) => Stmt::With {
-                assignments: w
-                    .assignments
-                    .iter()
-                    .map(|(t, e)| Ok((self.target(t)?, self.expr(e)?)))
-                    .collect::<Converted<_>>()?,
+                assignments: w.assignments.iter().map(|(t, e)| Ok((self.target(t)?, self.expr(e)?))).collect::<Converted<_>>()?,
                 body: self.body(&w.body)?,
             },
             foreign::Stmt::Set(s) => match &s.target {

@@ -7,7 +7,10 @@ use crate::diagnostic::Diagnostic;
 pub enum Fault {
     Error(Box<Diagnostic>),
     /// `return(value)` out of the macro invocation with this number; 0 is the text itself.
-    Return { invocation: u32, value: Value },
+    Return {
+        invocation: u32,
+        value: Value,
+    },
 }
 
 pub type Eval<T> = Result<T, Fault>;

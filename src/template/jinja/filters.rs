@@ -17,11 +17,59 @@ use super::{
 use crate::names::nearest;
 
 const NAMES: &[&str] = &[
-    "abs", "attr", "batch", "capitalize", "center", "count", "d", "default", "dictsort", "e", "escape", "filesizeformat", "first",
-    "float", "format", "forceescape", "groupby", "indent", "int", "items", "join", "last", "length", "list", "lower", "map", "max",
-    "min", "pprint", "random", "reject", "rejectattr", "replace", "reverse", "round", "safe", "select", "selectattr", "slice",
-    "sort", "string", "striptags", "sum", "title", "tojson", "trim", "truncate", "unique", "upper", "urlencode", "wordcount",
-    "wordwrap", "xmlattr",
+    "abs",
+    "attr",
+    "batch",
+    "capitalize",
+    "center",
+    "count",
+    "d",
+    "default",
+    "dictsort",
+    "e",
+    "escape",
+    "filesizeformat",
+    "first",
+    "float",
+    "format",
+    "forceescape",
+    "groupby",
+    "indent",
+    "int",
+    "items",
+    "join",
+    "last",
+    "length",
+    "list",
+    "lower",
+    "map",
+    "max",
+    "min",
+    "pprint",
+    "random",
+    "reject",
+    "rejectattr",
+    "replace",
+    "reverse",
+    "round",
+    "safe",
+    "select",
+    "selectattr",
+    "slice",
+    "sort",
+    "string",
+    "striptags",
+    "sum",
+    "title",
+    "tojson",
+    "trim",
+    "truncate",
+    "unique",
+    "upper",
+    "urlencode",
+    "wordcount",
+    "wordwrap",
+    "xmlattr",
 ];
 
 pub(super) fn exists(name: &str) -> bool {
@@ -43,12 +91,7 @@ pub(super) fn apply(machine: &mut Machine<'_>, name: &str, value: &Value, args: 
         "string" | "safe" => Ok(if let Value::Str(_) = value { value.clone() } else { Value::text(display(value)) }),
         "pprint" => text(repr(value)),
         "escape" | "e" | "forceescape" => text(
-            display(value)
-                .replace('&', "&amp;")
-                .replace('<', "&lt;")
-                .replace('>', "&gt;")
-                .replace('\'', "&#39;")
-                .replace('"', "&#34;"),
+            display(value).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('\'', "&#39;").replace('"', "&#34;"),
         ),
         "trim" => {
             let [chars] = args.bind(name, ["chars"])?;
@@ -76,11 +119,8 @@ pub(super) fn apply(machine: &mut Machine<'_>, name: &str, value: &Value, args: 
         "format" => {
             let values = Value::tuple(std::mem::take(&mut args.positional));
             let keyword = std::mem::take(&mut args.keyword);
-            let values = if keyword.is_empty() {
-                values
-            } else {
-                Value::dict(keyword.into_iter().map(|(n, v)| (Key::text(n), v)).collect())
-            };
+            let values =
+                if keyword.is_empty() { values } else { Value::dict(keyword.into_iter().map(|(n, v)| (Key::text(n), v)).collect()) };
             text_format::percent(&display(value), &values).map(Value::text)
         }
         "indent" => {
@@ -145,7 +185,11 @@ pub(super) fn apply(machine: &mut Machine<'_>, name: &str, value: &Value, args: 
         }
         "abs" => match value {
             Value::Float(f) => Ok(Value::Float(f.abs())),
-            other => other.expect_int("the operand of `abs`")?.checked_abs().map(Value::Int).ok_or_else(|| Fault::kind("does not fit into 64 bits")),
+            other => other
+                .expect_int("the operand of `abs`")?
+                .checked_abs()
+                .map(Value::Int)
+                .ok_or_else(|| Fault::kind("does not fit into 64 bits")),
         },
         "round" => {
             let [precision, method] = args.bind(name, ["precision", "method"])?;
@@ -210,9 +254,8 @@ fn collection(machine: &mut Machine<'_>, name: &str, value: &Value, args: &mut A
             other => machine.call_method(other, "items", Args::default()),
         };
     }
-    let items = value
-        .iterate()
-        .ok_or_else(|| Fault::kind(format!("the filter `{name}` needs something iterable, not `{}`", value.type_name())))?;
+    let items =
+        value.iterate().ok_or_else(|| Fault::kind(format!("the filter `{name}` needs something iterable, not `{}`", value.type_name())))?;
     machine.charge(items.len())?;
     match name {
         "list" => Ok(Value::list(items)),
@@ -238,7 +281,11 @@ fn collection(machine: &mut Machine<'_>, name: &str, value: &Value, args: &mut A
         }
         "reverse" => {
             let reversed: Vec<Value> = items.into_iter().rev().collect();
-            Ok(if let Value::Str(_) = value { Value::text(reversed.iter().map(display).collect::<String>()) } else { Value::list(reversed) })
+            Ok(if let Value::Str(_) = value {
+                Value::text(reversed.iter().map(display).collect::<String>())
+            } else {
+                Value::list(reversed)
+            })
         }
         "sort" => {
             let [reverse, sensitive, attribute] = args.bind(name, ["reverse", "case_sensitive", "attribute"])?;

@@ -128,10 +128,7 @@ fn loops() {
         ("{% for a in [1,2] %}{{ loop.first }}{{ loop.revindex }}{{ loop.previtem }}{{ loop.nextitem }} {% endfor %}", "True22 False11 "),
         ("{% for a in [1,2,3] %}{{ loop.cycle('x','y') }}{% endfor %}", "xyx"),
         ("{% for a in [1,1,2] %}{{ 'c' if loop.changed(a) else '-' }}{% endfor %}", "c-c"),
-        (
-            "{% for n in [{'v':1,'c':[{'v':2,'c':[]}]}] recursive %}{{ loop.depth }}:{{ n.v }}[{{ loop(n.c) }}]{% endfor %}",
-            "1:1[2:2[]]",
-        ),
+        ("{% for n in [{'v':1,'c':[{'v':2,'c':[]}]}] recursive %}{{ loop.depth }}:{{ n.v }}[{{ loop(n.c) }}]{% endfor %}", "1:1[2:2[]]"),
         ("{% for a in range(3) %}{% for b in range(2) %}{{ loop.index0 }}{% endfor %}{{ loop.index0 }} {% endfor %}", "010 011 012 "),
     ] {
         check(template, expect);
@@ -166,14 +163,23 @@ fn string_methods() {
     for (template, expect) in [
         ("{{ 'a,b,c'.split(',') }} {{ ' a  b '.split() }} {{ 'a,b,c'.rsplit(',', 1) }}", "['a', 'b', 'c'] ['a', 'b'] ['a,b', 'c']"),
         ("{{ ' x '.strip() }}|{{ 'xxaxx'.strip('x') }}|{{ ' x'.lstrip() }}", "x|a|x"),
-        ("{{ 'abc'.replace('b', 'x') }} {{ 'aXb'.lower() }} {{ 'hello world'.title() }} {{ 'hELLO'.capitalize() }}", "axc axb Hello World Hello"),
+        (
+            "{{ 'abc'.replace('b', 'x') }} {{ 'aXb'.lower() }} {{ 'hello world'.title() }} {{ 'hELLO'.capitalize() }}",
+            "axc axb Hello World Hello",
+        ),
         ("{{ 'abc'.startswith('a') }} {{ 'abc'.endswith(('x', 'c')) }}", "True True"),
-        ("{{ ', '.join(['a', 'b']) }} {{ '{} {x} {1}'.format(1, 2, x=3) }} {{ '{:>5.1f}|{:,}'.format(2.25, 1234567) }}", "a, b 1 3 2   2.2|1,234,567"),
+        (
+            "{{ ', '.join(['a', 'b']) }} {{ '{} {x} {1}'.format(1, 2, x=3) }} {{ '{:>5.1f}|{:,}'.format(2.25, 1234567) }}",
+            "a, b 1 3 2   2.2|1,234,567",
+        ),
         ("{{ '%s-%d-%05.2f-%%' % ('a', 3, 1.5) }} {{ '%(a)s' % {'a': 1} }}", "a-3-01.50-% 1"),
         ("{{ 'abc'.find('c') }} {{ 'abc'.find('x') }} {{ 'abcabc'.count('a') }} {{ '7'.zfill(3) }} {{ '-7'.zfill(3) }}", "2 -1 2 007 -07"),
         ("{{ 'ab'.ljust(4, '.') }}{{ 'ab'.rjust(4) }}{{ 'ab'.center(6, '*') }}", "ab..  ab**ab**"),
         ("{{ '12'.isdigit() }} {{ 'a1'.isalnum() }} {{ ''.isdigit() }}", "True True False"),
-        ("{{ 'stg_x'.removeprefix('stg_') }} {{ 'a.b.c'.partition('.') }} {{ 'a.b.c'.rpartition('.') }}", "x ('a', '.', 'b.c') ('a.b', '.', 'c')"),
+        (
+            "{{ 'stg_x'.removeprefix('stg_') }} {{ 'a.b.c'.partition('.') }} {{ 'a.b.c'.rpartition('.') }}",
+            "x ('a', '.', 'b.c') ('a.b', '.', 'c')",
+        ),
         ("{{ 'a\nb'.splitlines() }}", "['a', 'b']"),
     ] {
         check(template, expect);
@@ -183,13 +189,25 @@ fn string_methods() {
 #[test]
 fn collection_methods() {
     for (template, expect) in [
-        ("{% set l = [3,1,2] %}{% do l.sort() %}{{ l }}{% do l.sort(reverse=true) %}{{ l }}{{ l.pop() }}{{ l.pop(0) }}{{ l }}", "[1, 2, 3][3, 2, 1]13[2]"),
-        ("{% set l = [1] %}{% do l.extend([2]) %}{% do l.insert(0, 0) %}{% do l.remove(1) %}{{ l }}{{ l.index(2) }}{{ l.count(0) }}", "[0, 2]11"),
+        (
+            "{% set l = [3,1,2] %}{% do l.sort() %}{{ l }}{% do l.sort(reverse=true) %}{{ l }}{{ l.pop() }}{{ l.pop(0) }}{{ l }}",
+            "[1, 2, 3][3, 2, 1]13[2]",
+        ),
+        (
+            "{% set l = [1] %}{% do l.extend([2]) %}{% do l.insert(0, 0) %}{% do l.remove(1) %}{{ l }}{{ l.index(2) }}{{ l.count(0) }}",
+            "[0, 2]11",
+        ),
         ("{% set a = [1] %}{% set b = a %}{% do b.append(2) %}{{ a }}{% set c = a.copy() %}{% do c.clear() %}{{ a }}", "[1, 2][1, 2]"),
         ("{% set l = [1] %}{% do l.extend(l) %}{{ l }}", "[1, 1]"),
-        ("{% set d = {'a': 1} %}{{ d.get('b') }}{{ d.get('b', 2) }}{{ d.pop('a') }}{{ d }}{{ d.setdefault('x', []) }}{{ d.keys() }}", "None21{}[]['x']"),
+        (
+            "{% set d = {'a': 1} %}{{ d.get('b') }}{{ d.get('b', 2) }}{{ d.pop('a') }}{{ d }}{{ d.setdefault('x', []) }}{{ d.keys() }}",
+            "None21{}[]['x']",
+        ),
         ("{% set d = {'items': 1} %}{{ d['items'] }}{{ d.items() }}", "1[('items', 1)]"),
-        ("{% set s = set([1,2]) %}{% do s.add(3) %}{{ s.union([4]) }}{{ s.difference([1]) }}{{ s.intersection([1,9]) }}", "{1, 2, 3, 4}{2, 3}{1}"),
+        (
+            "{% set s = set([1,2]) %}{% do s.add(3) %}{{ s.union([4]) }}{{ s.difference([1]) }}{{ s.intersection([1,9]) }}",
+            "{1, 2, 3, 4}{2, 3}{1}",
+        ),
         ("{% set c = cycler('a', 'b') %}{{ c.next() }}{{ c.next() }}{{ c.next() }}", "aba"),
         ("{% set j = joiner(',') %}{% for i in range(3) %}{{ j() }}{{ i }}{% endfor %}", "0,1,2"),
         ("{{ zip([1,2],['a','b']) | list }}", "[(1, 'a'), (2, 'b')]"),
@@ -202,17 +220,26 @@ fn collection_methods() {
 #[test]
 fn filters() {
     for (template, expect) in [
-        ("{{ [3,1,2] | sort | join(',') }} {{ ['b','A'] | sort }} {{ ['b','A'] | sort(case_sensitive=true, reverse=true) }}", "1,2,3 ['A', 'b'] ['b', 'A']"),
+        (
+            "{{ [3,1,2] | sort | join(',') }} {{ ['b','A'] | sort }} {{ ['b','A'] | sort(case_sensitive=true, reverse=true) }}",
+            "1,2,3 ['A', 'b'] ['b', 'A']",
+        ),
         ("{{ [1,2,3] | map('string') | join('-') }} {{ [{'a':1},{'a':2}] | map(attribute='a') | list }}", "1-2-3 [1, 2]"),
         ("{{ [1,2,3,4] | select('odd') | list }} {{ [1,2] | reject('eq', 1) | list }} {{ ['', 'a'] | select | list }}", "[1, 3] [2] ['a']"),
         ("{{ [{'n':'a','v':1},{'n':'b','v':2}] | selectattr('v', 'gt', 1) | map(attribute='n') | first }}", "b"),
         ("{{ x | default('d') }} {{ '' | default('d', true) }} {{ none | default('d') }}", "d d None"),
         ("{{ 'abc' | length }} {{ [1,2] | sum }} {{ [1,5,2] | max }} {{ [[1,2],[3]] | sum(start=[]) }}", "3 3 5 [1, 2, 3]"),
         ("{{ 'abc' | reverse }} {{ [1,2] | last }} {{ [1,1,2] | unique | list }}", "cba 2 [1, 2]"),
-        ("{{ '42' | int + 1 }} {{ 'x' | int(7) }} {{ '1.5' | float }} {{ 2.5 | round }} {{ 1.234 | round(2) }} {{ 2.1 | round(0, 'ceil') }}", "43 7 1.5 2.0 1.23 3.0"),
+        (
+            "{{ '42' | int + 1 }} {{ 'x' | int(7) }} {{ '1.5' | float }} {{ 2.5 | round }} {{ 1.234 | round(2) }} {{ 2.1 | round(0, 'ceil') }}",
+            "43 7 1.5 2.0 1.23 3.0",
+        ),
         ("{{ {'b': 1, 'a': 2} | dictsort }} {{ {'a': 1} | tojson }} {{ 'a\nb' | indent(2) }}", "[('a', 2), ('b', 1)] {\"a\": 1} a\n  b"),
         ("{{ [1,2,3] | batch(2) | list }} {{ [1,2,3] | slice(2) | list }}", "[[1, 2], [3]] [[1, 2], [3]]"),
-        ("{% for g, xs in [{'k':'b','v':1},{'k':'a','v':2},{'k':'b','v':3}] | groupby('k') %}{{ g }}{{ xs | length }} {% endfor %}", "a1 b2 "),
+        (
+            "{% for g, xs in [{'k':'b','v':1},{'k':'a','v':2},{'k':'b','v':3}] | groupby('k') %}{{ g }}{{ xs | length }} {% endfor %}",
+            "a1 b2 ",
+        ),
         ("{{ 'a b c' | wordcount }} {{ 'abcdefghijkl' | truncate(5, true, leeway=0) }} {{ ' x ' | trim }}", "3 ab... x"),
         ("{{ '%s!' | format('a') }} {{ 'a' | replace('a', 'b') | upper }}", "a! B"),
     ] {

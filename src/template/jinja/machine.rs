@@ -195,7 +195,10 @@ impl<'h> Machine<'h> {
         let mut index = self.call;
         while let Some(call) = self.calls.get(index as usize) {
             // a loop of macros shows its beginning and its end, not two hundred equal lines
-            stack.push((Place::new(&call.file, call.range.start as usize..call.range.end as usize), format!("`{}` is called here", call.name)));
+            stack.push((
+                Place::new(&call.file, call.range.start as usize..call.range.end as usize),
+                format!("`{}` is called here", call.name),
+            ));
             index = call.parent;
         }
         const SHOWN: usize = 5;
@@ -491,6 +494,12 @@ impl<'h> Machine<'h> {
             Value::Undefined(name) => Err(self.unknown(name)),
             other => Err(Fault::kind(format!("a value of type `{}` cannot be called", other.type_name()))),
         }
+    }
+
+    /// A call from outside a template; its place is `args.span`.
+    pub fn call_located(&mut self, function: &Value, args: Args) -> Eval<Value> {
+        let span = args.span;
+        self.call(function, args).map_err(|f| self.locate(f, span, ""))
     }
 
     fn unknown(&self, name: &str) -> Fault {

@@ -4,8 +4,8 @@
 //! `return()`, `caller()` across files, and the place of every piece of output. This folder knows nothing of dbt: names
 //! that the language lacks are asked of a [`Host`].
 
-pub mod ast;
 mod arguments;
+pub mod ast;
 mod blocks;
 mod convert;
 mod fault;

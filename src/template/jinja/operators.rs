@@ -59,9 +59,7 @@ pub(super) fn binary(operator: Operator, a: &Value, b: &Value) -> Eval<Value> {
     }
     let fault = Fault::kind(format!("`{}` does not work between `{}` and `{}`", operator.symbol(), a.type_name(), b.type_name()));
     Err(match operator {
-        Operator::Add if matches!(a, Value::Str(_)) || matches!(b, Value::Str(_)) => {
-            fault.help("`~` joins values of any type as text")
-        }
+        Operator::Add if matches!(a, Value::Str(_)) || matches!(b, Value::Str(_)) => fault.help("`~` joins values of any type as text"),
         _ => fault,
     })
 }

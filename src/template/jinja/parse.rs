@@ -2,10 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use minijinja::{
-    machinery::ast as foreign,
-    syntax::SyntaxConfig,
-};
+use minijinja::{machinery::ast as foreign, syntax::SyntaxConfig};
 
 use super::{
     ast::{Name, Stmt},

@@ -196,7 +196,14 @@ impl Machine<'_> {
             return Ok(());
         }
         let items: Rc<[Value]> = items.into();
-        let state = Rc::new(Loop { index: Cell::new(0), items: items.clone(), depth, changed: RefCell::new(None), body: f.clone(), scope: outer.clone() });
+        let state = Rc::new(Loop {
+            index: Cell::new(0),
+            items: items.clone(),
+            depth,
+            changed: RefCell::new(None),
+            body: f.clone(),
+            scope: outer.clone(),
+        });
         let name = Name::from("loop");
         for (i, item) in items.iter().enumerate() {
             self.step(f.iter.span)?;

@@ -253,9 +253,12 @@ impl Value {
             Self::List(items) => items.borrow().iter().map(|v| v.to_json_within(deeper)).collect(),
             Self::Tuple(items) => items.iter().map(|v| v.to_json_within(deeper)).collect(),
             Self::Set(items) => items.borrow().iter().map(|k| k.0.to_json_within(deeper)).collect(),
-            Self::Dict(dict) => {
-                dict.borrow().iter().map(|(k, v)| (super::display(&k.0), v.to_json_within(deeper))).collect::<serde_json::Map<_, _>>().into()
-            }
+            Self::Dict(dict) => dict
+                .borrow()
+                .iter()
+                .map(|(k, v)| (super::display(&k.0), v.to_json_within(deeper)))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
             Self::Object(o) => o.to_json(),
             other => Json::String(super::display(other)),
         }

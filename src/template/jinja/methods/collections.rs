@@ -124,9 +124,7 @@ pub(super) fn dict(dict: &Rc<RefCell<Dict>>, name: &str, mut args: Args) -> Eval
             let [key, default] = args.bind_required::<1, 2>(name, ["key", "default"])?;
             let key = Key::new(key.unwrap_or(Value::None))?;
             let removed = dict.borrow_mut().shift_remove(&key);
-            removed
-                .or(default)
-                .ok_or_else(|| Fault::kind(format!("`pop`: the dict has no key {}", super::super::repr(key.value()))))
+            removed.or(default).ok_or_else(|| Fault::kind(format!("`pop`: the dict has no key {}", super::super::repr(key.value()))))
         }
         "popitem" => match dict.borrow_mut().pop() {
             Some((k, v)) => Ok(Value::tuple(vec![k.value().clone(), v])),
