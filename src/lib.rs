@@ -16,6 +16,7 @@ pub mod ingest;
 pub mod lake;
 pub mod names;
 pub mod plan;
+pub mod project;
 pub mod report;
 pub mod run;
 pub mod simulate;
