@@ -4,10 +4,7 @@
 //! file), `first_user_id`, `growth_rate`, `attrition_rate`. The position holds what decided the events so far, so that a
 //! later end goes on with the same users.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
@@ -30,7 +27,18 @@ use crate::{
 /// Rows of one commit, roughly.
 const COMMIT: usize = 900_000;
 const SETTINGS: [&str; 12] = [
-    "simulation", "users", "events", "days", "start", "end", "seed", "catalog_seed", "config", "first_user_id", "growth_rate", "attrition_rate",
+    "simulation",
+    "users",
+    "events",
+    "days",
+    "start",
+    "end",
+    "seed",
+    "catalog_seed",
+    "config",
+    "first_user_id",
+    "growth_rate",
+    "attrition_rate",
 ];
 
 /// Checks the settings; `place` is the mapping in the user's file, `root` the folder that a relative `config` starts from.
@@ -123,7 +131,8 @@ fn shown(value: &Json) -> String {
 fn within(place: &Place, key: &str) -> Place {
     let text = place.file.text.get(place.range.clone()).unwrap_or_default();
     let is_key = |at: &usize| {
-        text[at + key.len()..].trim_start().starts_with(':') && text[..*at].chars().next_back().is_none_or(|c| !c.is_alphanumeric() && c != '_')
+        text[at + key.len()..].trim_start().starts_with(':')
+            && text[..*at].chars().next_back().is_none_or(|c| !c.is_alphanumeric() && c != '_')
     };
     match text.match_indices(key).map(|m| m.0).find(is_key) {
         Some(at) => Place::new(&place.file, place.range.start + at..place.range.start + at + key.len()),
@@ -174,11 +183,15 @@ impl EventsimAdapter {
     fn next(&self, position: Option<&str>) -> Result<Option<Fetched>, IngestError> {
         let failed = |e: SimulateError| IngestError::new("ingest/simulation", e.to_string());
         let known: Option<Position> = position.map(serde_json::from_str).transpose().map_err(|e| {
-            IngestError::new("ingest/position", format!("the position of the simulation cannot be read: {e}")).help("build the source with `--full-refresh`")
+            IngestError::new("ingest/position", format!("the position of the simulation cannot be read: {e}"))
+                .help("build the source with `--full-refresh`")
         })?;
         if known.as_ref().is_some_and(|k| k.settings != self.fingerprint) {
-            return Err(IngestError::new("ingest/simulation-changed", "the settings of the simulation differ from those that made the landed events")
-                .help("build the source with `--full-refresh` to simulate anew"));
+            return Err(IngestError::new(
+                "ingest/simulation-changed",
+                "the settings of the simulation differ from those that made the landed events",
+            )
+            .help("build the source with `--full-refresh` to simulate anew"));
         }
         let mut options = self.options.clone();
         let (_, end) = options.range().map_err(failed)?;
@@ -203,7 +216,8 @@ impl EventsimAdapter {
         while let Some(window) = simulation.window().map_err(failed)? {
             let new = window.partition_point(|e| from.is_some_and(|f| e.ts() < f));
             if new < window.len() {
-                let batch = eventsim::batch(&simulation, &window[new..]).map_err(|e| IngestError::new("ingest/simulation", e.to_string()))?;
+                let batch =
+                    eventsim::batch(&simulation, &window[new..]).map_err(|e| IngestError::new("ingest/simulation", e.to_string()))?;
                 rows += batch.num_rows();
                 batches.push(batch);
             }

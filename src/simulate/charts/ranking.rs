@@ -89,7 +89,8 @@ fn wander(seed: u64, stream: u64, songs: usize, first: NaiveDate, days: usize) -
     let start = i64::from(first.num_days_from_ce()) - MEMORY as i64;
     (0..songs as u64)
         .map(|song| {
-            let pushes: Vec<f64> = (0..(days + MEMORY) as i64).map(|t| Chance::of(seed, &[5, stream, song, (start + t) as u64]).normal()).collect();
+            let pushes: Vec<f64> =
+                (0..(days + MEMORY) as i64).map(|t| Chance::of(seed, &[5, stream, song, (start + t) as u64]).normal()).collect();
             // oldest first: the same order of additions for a day in every range
             (0..days).map(|t| pushes[t + 1..=t + MEMORY].iter().fold(0.0, |sum, push| sum * FADE + push)).collect()
         })

@@ -10,7 +10,18 @@ use crate::diagnostic::SourceFile;
 type Moves = (&'static str, &'static [(&'static str, f64)]);
 
 const LISTENER: &[Moves] = &[
-    ("Home", &[("NextSong", 0.83), ("Settings", 0.02), ("About", 0.01), ("Help", 0.02), ("Add Friend", 0.02), ("Logout", 0.03), ("Error", 0.001)]),
+    (
+        "Home",
+        &[
+            ("NextSong", 0.83),
+            ("Settings", 0.02),
+            ("About", 0.01),
+            ("Help", 0.02),
+            ("Add Friend", 0.02),
+            ("Logout", 0.03),
+            ("Error", 0.001),
+        ],
+    ),
     (
         "NextSong",
         &[
@@ -51,8 +62,17 @@ const LOGGED_OUT: &[Moves] = &[
 fn state(page: &str, auth: &str, level: &str) -> serde_json::Value {
     let (method, status) = match page {
         "NextSong" => ("PUT", 200),
-        "Login" | "Logout" | "Save Settings" | "Submit Registration" | "Submit Upgrade" | "Submit Downgrade" | "Cancel" | "Thumbs Up"
-        | "Thumbs Down" | "Add to Playlist" | "Add Friend" => ("PUT", 307),
+        "Login"
+        | "Logout"
+        | "Save Settings"
+        | "Submit Registration"
+        | "Submit Upgrade"
+        | "Submit Downgrade"
+        | "Cancel"
+        | "Thumbs Up"
+        | "Thumbs Down"
+        | "Add to Playlist"
+        | "Add Friend" => ("PUT", 307),
         "Error" => ("GET", 404),
         _ => ("GET", 200),
     };
@@ -62,7 +82,8 @@ fn state(page: &str, auth: &str, level: &str) -> serde_json::Value {
 /// The built-in configuration as an Eventsim file, to start one's own from.
 pub fn text() -> String {
     let mut transitions = vec![];
-    let mut add = |from: serde_json::Value, to: serde_json::Value, p: f64| transitions.push(serde_json::json!({"source": from, "dest": to, "p": p}));
+    let mut add =
+        |from: serde_json::Value, to: serde_json::Value, p: f64| transitions.push(serde_json::json!({"source": from, "dest": to, "p": p}));
     let (inside, outside) = ("Logged In", "Logged Out");
     for level in ["free", "paid"] {
         for (auth, table) in [(inside, LISTENER), (outside, LOGGED_OUT), ("Guest", if level == "free" { GUEST } else { &[] })] {
@@ -77,7 +98,8 @@ pub fn text() -> String {
         add(state("Login", inside, level), state("Home", inside, level), 1.0);
         add(state("Logout", inside, level), state("Home", outside, level), 0.9);
         add(state("Cancel", inside, level), state("Cancellation Confirmation", "Cancelled", level), 1.0);
-        let (submit, other, ask) = if level == "free" { ("Submit Upgrade", "paid", "Upgrade") } else { ("Submit Downgrade", "free", "Downgrade") };
+        let (submit, other, ask) =
+            if level == "free" { ("Submit Upgrade", "paid", "Upgrade") } else { ("Submit Downgrade", "free", "Downgrade") };
         add(state("Settings", inside, level), state(ask, inside, level), 0.06);
         add(state(ask, inside, level), state(submit, inside, level), if level == "free" { 0.25 } else { 0.1 });
         add(state(ask, inside, level), state("NextSong", inside, level), 0.5);
@@ -95,9 +117,14 @@ pub fn text() -> String {
         entry["weight"] = weight.into();
         entry
     };
-    let mut sessions = vec![session("Home", "Guest", "free", 100), session("About", "Guest", "free", 15), session("Register", "Guest", "free", 25)];
+    let mut sessions =
+        vec![session("Home", "Guest", "free", 100), session("About", "Guest", "free", 15), session("Register", "Guest", "free", 25)];
     for level in ["free", "paid"] {
-        sessions.extend([session("Home", inside, level, 1_000), session("NextSong", inside, level, 1_500), session("Help", inside, level, 8)]);
+        sessions.extend([
+            session("Home", inside, level, 1_000),
+            session("NextSong", inside, level, 1_500),
+            session("Help", inside, level, 8),
+        ]);
         sessions.extend([session("Home", outside, level, 1_000), session("Help", outside, level, 10)]);
     }
     let config = serde_json::json!({

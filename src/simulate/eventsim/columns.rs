@@ -53,7 +53,9 @@ pub(in crate::simulate) fn batch(simulation: &Simulation, events: &[Numbered]) -
     let state = |f: &dyn Fn(&super::config::State) -> &str| -> ArrayRef {
         Arc::new(StringArray::from_iter_values(events.iter().map(|e| f(&world.machine.nodes[usize::from(e.event.state)].state))))
     };
-    let shown = |f: &dyn Fn(Person) -> String| -> ArrayRef { Arc::new(StringArray::from_iter(events.iter().map(|e| listener(e).map(|l| f(l.person))))) };
+    let shown = |f: &dyn Fn(Person) -> String| -> ArrayRef {
+        Arc::new(StringArray::from_iter(events.iter().map(|e| listener(e).map(|l| f(l.person)))))
+    };
     let played = |f: &dyn Fn(&Song) -> String| -> ArrayRef {
         let text = |e: &Numbered| (e.event.song != NO_SONG).then(|| f(&world.catalog.songs[e.event.song as usize]));
         Arc::new(StringArray::from_iter(events.iter().map(text)))

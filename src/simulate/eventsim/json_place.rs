@@ -64,7 +64,9 @@ mod tests {
     #[test]
     fn finds_keys_and_elements() {
         let text = r#"{"a": {"list": [1]}, "x\"": "list", "list": [{"p": 1}, {"p": [2]}], "b": 3}"#;
-        for (key, index, expect) in [("list", Some(0), r#"{"p": 1}"#), ("list", Some(1), r#"{"p": [2]}"#), ("b", None, r#""b""#), ("none", None, "")] {
+        for (key, index, expect) in
+            [("list", Some(0), r#"{"p": 1}"#), ("list", Some(1), r#"{"p": [2]}"#), ("b", None, r#""b""#), ("none", None, "")]
+        {
             assert_eq!(&text[find(text, key, index)], expect);
         }
     }

@@ -28,8 +28,8 @@ use std::{
 
 pub use builtin::text as builtin_config;
 use chrono::{DateTime, Days, NaiveTime, Utc};
-pub use columns::schema;
 pub(super) use columns::batch;
+pub use columns::schema;
 pub use config::{Config, Moment, Positive};
 pub use population::Simulation;
 use rayon::prelude::*;
@@ -105,7 +105,9 @@ impl Options {
         let start = configured_start.or_else(|| end.checked_sub_days(Days::new(u64::from(self.days.unwrap_or(14)))));
         match start {
             Some(start) if start < end => Ok((start, end)),
-            Some(start) => Err(SimulateError::Options(format!("the start `{}` is not before the end `{}`", start.to_rfc3339(), end.to_rfc3339()))),
+            Some(start) => {
+                Err(SimulateError::Options(format!("the start `{}` is not before the end `{}`", start.to_rfc3339(), end.to_rfc3339())))
+            }
             None => Err(SimulateError::Options("the range leaves the calendar".into())),
         }
     }
@@ -194,7 +196,13 @@ mod tests {
             let event: Value = serde_json::from_str(line).expect("JSON");
             let text = |key: &str| event[key].as_str().unwrap_or_else(|| panic!("{key} in {line}")).to_owned();
             let number = |key: &str| event[key].as_i64().unwrap_or_else(|| panic!("{key} in {line}"));
-            let state = config::State { page: text("page"), auth: text("auth"), level: text("level"), status: number("status"), method: text("method") };
+            let state = config::State {
+                page: text("page"),
+                auth: text("auth"),
+                level: text("level"),
+                status: number("status"),
+                method: text("method"),
+            };
             let (ts, session, item) = (number("ts"), number("sessionId"), number("itemInSession"));
             assert!(ts >= before && ts >= start.timestamp_millis() && ts < end.timestamp_millis());
             before = ts;

@@ -71,7 +71,8 @@ impl Simulation {
         let anchor = options.anchor.unwrap_or_else(|| day_of(end.timestamp_millis() - 1));
         let catalog = Catalog::new(options.catalog_seed, anchor);
         let machine = Machine::new(config).ok_or_else(|| SimulateError::Options("the configuration has more than 65535 states".into()))?;
-        let genders: Vec<(String, f64)> = config.genders.iter().filter(|g| g.weight.0 > 0.0).map(|g| (g.gender.clone(), g.weight.0)).collect();
+        let genders: Vec<(String, f64)> =
+            config.genders.iter().filter(|g| g.weight.0 > 0.0).map(|g| (g.gender.clone(), g.weight.0)).collect();
         let rate = |name: &str, value: f64| match value {
             v if v.is_finite() && (0.0..=1_000.0).contains(&v) => Ok(v),
             v => Err(SimulateError::Options(format!("the {name} rate is `{v}`, but must be from 0 to 1000"))),
@@ -250,7 +251,9 @@ fn users_for(world: &World, events: u64) -> Result<u64, SimulateError> {
         }
         idle = if made == before { idle + 1 } else { 0 };
         if idle >= 20 {
-            return Err(SimulateError::Options(format!("`{users}` users make {made} events in this range, too few for `{events}`: give a longer range")));
+            return Err(SimulateError::Options(format!(
+                "`{users}` users make {made} events in this range, too few for `{events}`: give a longer range"
+            )));
         }
         if events > COUNTED && users >= SAMPLE {
             // a sample knows the mean to about one part in a hundred; three are added to be safe
