@@ -288,23 +288,23 @@ impl Config {
 fn syntax(file: &Arc<SourceFile>, error: &serde_json::Error) -> Diagnostic {
     let text = error.to_string();
     let message = text.split(" at line ").next().unwrap_or(&text).to_owned();
-    let end = file.offset(error.line().max(1), error.column().max(1));
-    let mut range = end..file.text[end..].chars().next().map_or(end, |c| end + c.len_utf8());
+    // the reader counts columns in bytes, up to and with the last that it took
+    let behind = file.text.floor_char_boundary(file.offset(error.line().max(1), 1) + error.column());
+    let mut range = file.text.floor_char_boundary(behind.saturating_sub(1))..behind;
     if error.is_data() {
-        // the reader stands behind the value that it did not like
-        let before = file.text[..end].trim_end_matches([',', '}', ']', ' ', '\n', '\r', '\t']);
+        let before = file.text[..behind].trim_end_matches([',', '}', ']', ' ', '\n', '\r', '\t']);
         let start = match before.strip_suffix('"') {
             Some(inside) => inside.rfind('"'),
             None => before.rfind(|c: char| !c.is_ascii_alphanumeric() && !"+-.".contains(c)).map(|i| i + 1),
         };
-        range = start.unwrap_or(end)..before.len();
+        range = start.unwrap_or(0)..before.len();
     }
     let mut help = None;
     if let Some(unknown) = message.strip_prefix("unknown field `").and_then(|m| m.split('`').next()) {
         let known: Vec<&str> = message.split('`').skip(3).step_by(2).collect();
         help = nearest(unknown, known).map(|n| format!("did you mean `{n}`?"));
         let quoted = format!("\"{unknown}\"");
-        if let Some(start) = file.text.get(..end + 1).and_then(|t| t.rfind(&quoted)) {
+        if let Some(start) = file.text[..behind].rfind(&quoted) {
             range = start..start + quoted.len();
         }
     }

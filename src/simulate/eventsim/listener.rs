@@ -121,7 +121,7 @@ impl Listener {
                         None if node.redirects => 1.0,
                         None => self.chance.log_normal(f64::from(self.alpha), 0.9),
                     };
-                    self.next = ts + ((wait * 1_000.0) as i64).max(1);
+                    self.next = ts.saturating_add(((wait * 1_000.0) as i64).max(1));
                     if node.guest && !world.machine.nodes[usize::from(next)].guest && self.registration == 0 {
                         self.registration = self.next;
                     }
