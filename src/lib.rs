@@ -14,6 +14,7 @@ pub mod graph;
 pub mod ingest;
 pub mod names;
 pub mod plan;
+pub mod project;
 pub mod report;
 pub mod run;
 pub mod state;

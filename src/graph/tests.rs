@@ -163,7 +163,7 @@ fn selection_says_what_it_did_not_find() {
     for (select, expect) in [
         ("stgg", "warning `stgg` selects nothing; did you mean `stg`?"),
         ("raw", "warning `raw` selects nothing; a source is selected by `source:s.raw`"),
-        ("tg:nightly", "error there is no selection method `tg:`; did you mean `tag:nightly`?"),
+        ("tagg:nightly", "error there is no selection method `tagg:`; did you mean `tag:nightly`?"),
         ("stg,top", "warning `stg,top` selects nothing: no node meets all of its criteria; "),
         ("resource_type:modle", "error there is no resource type `modle`; did you mean `model`?"),
         ("@stg+", "error `@stg+` mixes `@` with `+`; `@x` already takes the children of x and all that these need"),
