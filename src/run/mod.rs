@@ -11,6 +11,7 @@ mod executor;
 mod hooks;
 mod incremental;
 mod ingest;
+mod introspection;
 mod materialize;
 mod retry;
 mod schedule;
@@ -30,6 +31,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 pub use cancel::Cancellation;
 pub use compile::{Compile, CompiledNode, Nowhere, Places};
 pub use executor::execute;
+pub use introspection::Introspection;
 pub use retry::Retry;
 pub use seed::read as read_seed;
 
@@ -39,6 +41,7 @@ use crate::{
     graph::{AdapterConfig, Node},
     ingest::Adapter,
     names::RunId,
+    project::project_file::RunHook,
     run::event::NodeResult,
 };
 
@@ -52,8 +55,8 @@ pub struct Deps {
     pub compile: Arc<dyn Compile>,
     pub adapters: AdapterFactory,
     /// Templates, in order; of all packages.
-    pub on_run_start: Vec<String>,
-    pub on_run_end: Vec<String>,
+    pub on_run_start: Vec<RunHook>,
+    pub on_run_end: Vec<RunHook>,
 }
 
 /// How a run is done. The clock and the id are given, so that a replayed run is the same run.
@@ -62,7 +65,6 @@ pub struct RunOptions {
     pub project_dir: PathBuf,
     /// `target/`, where compiled and executed SQL is written.
     pub target_dir: PathBuf,
-    pub project: String,
     /// The profile's target, for the header.
     pub target: String,
     /// Part of fingerprints: `datafusion`, `snowflake`.
