@@ -69,8 +69,10 @@ pub fn write<'a>(target: &Path, nodes: impl IntoIterator<Item = &'a Node>, conte
 
 /// Disabled nodes go to `disabled`, all else to the key of its type.
 pub fn of<'a>(nodes: impl IntoIterator<Item = &'a Node>, context: &ManifestContext) -> Json {
-    let (mut by_key, mut disabled): (BTreeMap<&str, Map<String, Json>>, Map<String, Json>) = Default::default();
-    let (mut parents, mut children): (BTreeMap<String, Vec<String>>, BTreeMap<String, Vec<String>>) = Default::default();
+    let mut by_key: BTreeMap<&str, Map<String, Json>> = BTreeMap::new();
+    let mut disabled = Map::new();
+    let mut parents: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut children = parents.clone();
     for node in nodes {
         let id = node.id.to_string();
         let entry = entry::of(node, context);
