@@ -18,10 +18,10 @@ use crate::{
     names::{ResourceType, nearest},
 };
 
-/// Keys whose texts are templates for later: documentation, test arguments, hooks, inputs of adapters.
+/// Keys whose texts are templates for later: documentation, test arguments, hooks, and adapters, which may read secrets.
 pub const UNRENDERED: &[&str] = &[
     "description", "tests", "data_tests", "unit_tests", "pre-hook", "post-hook", "pre_hook", "post_hook", "input", "loaded_at_query", "relation", "depends_on",
-    "overrides", "given", "expect",
+    "overrides", "given", "expect", "adapter",
 ];
 
 /// Everything in one file.

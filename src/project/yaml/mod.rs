@@ -103,6 +103,19 @@ impl Yaml {
             _ => {}
         }
     }
+
+    /// Visits the value of every key of this name, wherever it stands.
+    pub fn each(&mut self, key: &str, visit: &mut dyn FnMut(&mut Yaml)) {
+        match &mut self.value {
+            Value::List(items) => items.iter_mut().for_each(|i| i.each(key, visit)),
+            Value::Map(entries) => {
+                for entry in entries {
+                    if entry.key == key { visit(&mut entry.value) } else { entry.value.each(key, visit) }
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 pub fn has_template(text: &str) -> bool {
