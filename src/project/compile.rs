@@ -6,17 +6,14 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{
-    Project,
-    draft::Body,
-    reference::Lookup,
-};
+use super::{Project, draft::Body, reference::Lookup};
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, Place, SourceFile},
     graph::{Node, TestSeverity},
     names::{NodeId, RelationName, ResourceType},
     template::{
-        LogLine, MacroCall, NodeContext, RefError, Rendered, Resolved, Resolver, Returned, SourceMap, TestCall, Warehouse, cte_name, with_ctes,
+        LogLine, MacroCall, NodeContext, RefError, Rendered, Resolved, Resolver, Returned, SourceMap, TestCall, Warehouse, cte_name,
+        with_ctes,
     },
 };
 
@@ -54,7 +51,13 @@ impl Project {
     }
 
     /// A text around a node or a run: a hook. `place` is where it was written, `node` whose `this` and `model` it sees.
-    pub fn render_text(&self, text: &str, place: &Place, node: Option<&NodeId>, warehouse: &dyn Warehouse) -> Result<Rendered, Diagnostics> {
+    pub fn render_text(
+        &self,
+        text: &str,
+        place: &Place,
+        node: Option<&NodeId>,
+        warehouse: &dyn Warehouse,
+    ) -> Result<Rendered, Diagnostics> {
         let node = node.and_then(|id| self.graph.node(id));
         let context = match node {
             Some(node) => self.node_context(node),
@@ -103,7 +106,7 @@ impl Project {
             ResourceType::Model | ResourceType::Test | ResourceType::Snapshot | ResourceType::Analysis => match self.bodies.get(&node.id) {
                 Some(Body::Text(place)) => self.environment.render_text(&node.raw_code, place, &context, &resolver, warehouse),
                 Some(Body::Range(range)) => self.environment.render(&node.file, range.clone(), &context, &resolver, warehouse),
-                None => self.environment.render(&node.file, 0..node.file.text.len(), &context, &resolver, warehouse),
+                None => self.environment.render(&node.file, 0..node.file.text.trim_end().len(), &context, &resolver, warehouse),
             },
             kind => {
                 let fault = Diagnostic::error("project/no-sql", format!("the {kind} `{}` has no SQL", node.name));
@@ -153,8 +156,8 @@ impl Project {
         }
         compiled.logs.extend(rendered.logs);
         compiled.warnings.0.extend(rendered.warnings);
-        compiled.ctes.push((node.id.clone(), format!(" {} as (\n{}\n)", cte_name(name), rendered.sql)));
-        ctes.push((name.to_owned(), rendered.sql));
+        compiled.ctes.push((node.id.clone(), format!(" {} as (\n{}\n)", cte_name(name), rendered.sql.trim_end())));
+        ctes.push((name.to_owned(), rendered.sql.trim_end().to_owned()));
         Ok(())
     }
 
@@ -252,7 +255,10 @@ impl Resolver for Bound<'_> {
             };
             group.insert(node.id.to_string(), Json::Object(entry));
         }
-        [("nodes", nodes), ("sources", sources), ("exposures", exposures)].into_iter().map(|(k, v)| (k.to_owned(), Json::Object(v))).collect()
+        [("nodes", nodes), ("sources", sources), ("exposures", exposures)]
+            .into_iter()
+            .map(|(k, v)| (k.to_owned(), Json::Object(v)))
+            .collect()
     }
 }
 

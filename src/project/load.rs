@@ -163,8 +163,7 @@ fn render(environment: &Environment, yaml: &mut Yaml, file: &Arc<SourceFile>, sk
 
 /// The root project first, then what is installed, by folder name.
 fn packages(options: &LoadOptions, early: &Environment, faults: &mut Diagnostics) -> Option<Vec<Package>> {
-    const LATER: [&str; 9] =
-        ["models", "seeds", "snapshots", "sources", "data_tests", "tests", "analyses", "exposures", "unit_tests"];
+    const LATER: [&str; 9] = ["models", "seeds", "snapshots", "sources", "data_tests", "tests", "analyses", "exposures", "unit_tests"];
     let skip: Vec<&str> = project_file::UNRENDERED.iter().copied().chain(LATER).collect();
     let mut render_early = |yaml: &mut Yaml, file: &Arc<SourceFile>, faults: &mut Diagnostics| render(early, yaml, file, &skip, faults);
     let root = read_project_file(&options.files, &options.project_dir, Path::new(""), &mut render_early, faults)?;
@@ -329,10 +328,8 @@ fn draft_all(drafting: &Drafting<'_>, files: &[PackageFiles], properties: &[Read
 
     let tables: Vec<_> =
         properties.iter().flat_map(|r| r.found.sources.iter().flat_map(move |s| s.tables.iter().map(move |t| (r, s, t)))).collect();
-    let mut drafts: Vec<Draft> = tables
-        .into_par_iter()
-        .map(|(r, s, t)| drafting.source(r.package, &r.file.path, &r.file.original_path, s, t))
-        .collect();
+    let mut drafts: Vec<Draft> =
+        tables.into_par_iter().map(|(r, s, t)| drafting.source(r.package, &r.file.path, &r.file.original_path, s, t)).collect();
     drafts.par_extend(plans.par_iter().map(|p| drafting.draft(p)));
 
     unmatched(properties, &drafts, faults);
@@ -531,11 +528,8 @@ fn bind(node: &mut Node, references: &References, faults: &mut Diagnostics) -> b
 /// Folders of configuration in the root project that no node lies in.
 fn unused_configs(root: &Package, drafts: &[Draft], faults: &mut Diagnostics) {
     for (kind, tree) in &root.file.configs {
-        let fqns: HashSet<&[String]> = drafts
-            .iter()
-            .filter(|d| d.node.kind == *kind)
-            .flat_map(|d| (1..=d.node.fqn.len()).map(|n| &d.node.fqn[..n]))
-            .collect();
+        let fqns: HashSet<&[String]> =
+            drafts.iter().filter(|d| d.node.kind == *kind).flat_map(|d| (1..=d.node.fqn.len()).map(|n| &d.node.fqn[..n])).collect();
         let owned = |path: &[&str]| fqns.contains(&path.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>()[..]);
         let mut found = vec![];
         tree.unused(&owned, &mut vec![], &mut found);

@@ -77,7 +77,11 @@ pub struct Project {
 
 impl std::fmt::Debug for Project {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Project").field("name", &self.name).field("root", &self.root).field("nodes", &self.graph.len()).finish_non_exhaustive()
+        f.debug_struct("Project")
+            .field("name", &self.name)
+            .field("root", &self.root)
+            .field("nodes", &self.graph.len())
+            .finish_non_exhaustive()
     }
 }
 

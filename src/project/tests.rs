@@ -3,10 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::{
-    diagnostic::Diagnostic,
-    template::NoWarehouse,
-};
+use crate::{diagnostic::Diagnostic, template::NoWarehouse};
 
 const BASE: &str = "-- file: dbt_project.yml\nname: shop\nprofile: shop\n-- file: profiles.yml\nshop:\n  target: dev\n  outputs:\n    dev: {type: datafusion, database: db, schema: dev}\n";
 
@@ -91,7 +88,10 @@ fn a_project_becomes_a_graph_and_sql() {
     assert_eq!(related.depends_on.len(), 2);
     assert_eq!(shop.compile_inline("select 1 from {{ ref('top') }}", &NoWarehouse).expect("fine").sql, "select 1 from DB.DEV_GOLD.TOP");
     let inline = shop.compile_inline("select 1 from {{ ref('tob') }}", &NoWarehouse).expect_err("unknown");
-    assert_eq!(show(&inline.0[0]), "--inline:1:22 [graph/unknown-ref] no model or seed is named `tob` (a model named `top` exists in models/marts)");
+    assert_eq!(
+        show(&inline.0[0]),
+        "--inline:1:22 [graph/unknown-ref] no model or seed is named `tob` (a model named `top` exists in models/marts)"
+    );
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn configuration_comes_in_layers() {
     assert_eq!(shop.disabled.iter().map(|n| n.name.as_str()).collect::<Vec<_>>(), ["c"]);
     assert_eq!(
         shop.warnings.0.iter().map(show).collect::<Vec<_>>(),
-        ["dbt_project.yml:14:5 [project/unused-config] the configuration of models for `shop.typo` applies to nothing"]
+        ["dbt_project.yml:13:5 [project/unused-config] the configuration of models for `shop.typo` applies to nothing"]
     );
 }
 
@@ -159,7 +159,10 @@ fn all_faults_come_together() {
 #[test]
 fn cycles_are_told_with_their_places() {
     let text = "-- file: models/a.sql\nselect * from {{ ref('b') }}\n-- file: models/b.sql\nselect * from {{ ref('a') }}\n";
-    assert_eq!(faults(text), ["models/a.sql:1:22 [graph/cycle] models need each other in a circle: a -> b -> a (remove one of these references)"]);
+    assert_eq!(
+        faults(text),
+        ["models/a.sql:1:22 [graph/cycle] models need each other in a circle: a -> b -> a (remove one of these references)"]
+    );
 }
 
 #[test]
@@ -168,7 +171,7 @@ fn names_are_unique() {
                 -- file: models/c.sql\n{{ config(alias='same') }}select 1\n-- file: models/d.sql\n{{ config(alias='SAME') }}select 1\n";
     let got = faults(text);
     let codes: Vec<&str> = got.iter().filter_map(|f| f.split(['[', ']']).nth(1)).collect();
-    assert_eq!(codes, ["graph/duplicate-name", "graph/duplicate-name", "graph/duplicate-relation", "graph/duplicate-relation"], "{got:#?}");
+    assert_eq!(codes, ["graph/duplicate-name", "graph/duplicate-relation", "graph/duplicate-relation", "graph/duplicate-name"], "{got:#?}");
 }
 
 #[test]

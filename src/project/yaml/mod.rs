@@ -77,9 +77,7 @@ impl Yaml {
             Json::String(s) => Value::String(s),
             Json::Array(items) => Value::List(items.into_iter().map(|v| Self::from_json(v, range.clone())).collect()),
             Json::Object(map) => Value::Map(
-                map.into_iter()
-                    .map(|(key, v)| Entry { key, key_range: range.clone(), value: Self::from_json(v, range.clone()) })
-                    .collect(),
+                map.into_iter().map(|(key, v)| Entry { key, key_range: range.clone(), value: Self::from_json(v, range.clone()) }).collect(),
             ),
         };
         Self { range, value }

@@ -319,7 +319,8 @@ mod tests {
 
     #[test]
     fn every_value_knows_its_range() {
-        let text = "# süß\r\nmodels:\r\n  - name: größe   # x\r\n    meta: {a: 1}\r\n    list:\r\n      - p\r\n      - 'q r'\r\nlast: \"é\"\r\n";
+        let text =
+            "# süß\r\nmodels:\r\n  - name: größe   # x\r\n    meta: {a: 1}\r\n    list:\r\n      - p\r\n      - 'q r'\r\nlast: \"é\"\r\n";
         let file = SourceFile::new("a.yml", text);
         let root = parse(&file).expect("valid");
         let mut seen = vec![];
