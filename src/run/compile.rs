@@ -12,7 +12,7 @@ use crate::{
     engine::EngineError,
     graph::Node,
     names::NodeId,
-    template::SourceMap,
+    template::{LogLine, SourceMap},
 };
 
 pub trait Compile: Send + Sync {
@@ -34,6 +34,9 @@ pub trait Compile: Send + Sync {
 pub struct CompiledNode {
     pub sql: String,
     pub places: Arc<dyn Places>,
+    /// What the template said by `log(...)` and `print(...)`.
+    pub logs: Vec<LogLine>,
+    pub warnings: Diagnostics,
 }
 
 impl fmt::Debug for CompiledNode {

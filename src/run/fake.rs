@@ -193,7 +193,7 @@ impl Compile for FakeProject {
 
     fn compile(&self, id: &NodeId) -> Result<CompiledNode, Diagnostics> {
         let node = Arc::clone(&self.nodes[id]);
-        Ok(CompiledNode { sql: node.raw_code.clone(), places: Arc::new(Same(node)) })
+        Ok(CompiledNode { sql: node.raw_code.clone(), places: Arc::new(Same(node)), logs: vec![], warnings: Diagnostics::default() })
     }
 
     fn render(&self, _: Option<&NodeId>, template: &str, _: &Place, extra: &Map<String, Json>) -> Result<String, Diagnostics> {

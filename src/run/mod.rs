@@ -13,6 +13,7 @@ mod incremental;
 mod ingest;
 mod introspection;
 mod materialize;
+mod project_source;
 mod retry;
 mod schedule;
 mod script;
@@ -32,6 +33,7 @@ pub use cancel::Cancellation;
 pub use compile::{Compile, CompiledNode, Nowhere, Places};
 pub use executor::execute;
 pub use introspection::Introspection;
+pub use project_source::ProjectSource;
 pub use retry::Retry;
 pub use seed::read as read_seed;
 
