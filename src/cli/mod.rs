@@ -3,7 +3,6 @@
 //! Only `settings.rs` reads the environment. Standard output is for data; messages go to standard error.
 
 mod args;
-mod bridge;
 mod command;
 mod message;
 mod settings;

@@ -1,6 +1,6 @@
 //! `compile`: nodes rendered to `target/compiled`, or one query to standard output.
 
-use super::{chosen, compiler, load, open, print, runtime, target_folder};
+use super::{chosen, introspection, load, open, print, runtime, target_folder};
 use crate::{
     cli::{
         args::Selecting,
@@ -16,9 +16,9 @@ pub fn run(selecting: &Selecting, inline: Option<&str>, full_refresh: bool, sett
     let project = load("compile", full_refresh, settings)?;
     let engine = open(&project)?;
     let runtime = runtime()?;
-    let compiler = compiler(&project, &engine, &runtime);
+    let warehouse = introspection(&engine, &runtime);
     if let Some(sql) = inline {
-        print(&project.compile_inline(sql, &compiler.warehouse)?.sql);
+        print(&project.compile_inline(sql, &warehouse)?.sql);
         return Ok(0);
     }
     let selection = chosen(&project.graph, selecting, &project.name, settings)?;
@@ -29,7 +29,7 @@ pub fn run(selecting: &Selecting, inline: Option<&str>, full_refresh: bool, sett
         if !matches!(node.kind, ResourceType::Model | ResourceType::Test | ResourceType::Analysis | ResourceType::Snapshot) {
             continue;
         }
-        match project.compile(id, &compiler.warehouse) {
+        match project.compile(id, &warehouse) {
             Ok(compiled) => {
                 let path = match &node.test {
                     Some(test) if test.generic.is_some() => folder.join(&node.original_file_path).join(format!("{}.sql", node.name)),

@@ -16,7 +16,6 @@ use clap::CommandFactory;
 
 use super::{
     args::{Arguments, Command, Selecting},
-    bridge::{EngineWarehouse, ProjectCompiler},
     message::{self, Failure},
     settings::Settings,
 };
@@ -30,6 +29,7 @@ use crate::{
     names::{ResourceType, nearest},
     plan::Verb,
     project::{self, Project},
+    run::Introspection,
 };
 
 /// Stack of worker threads: planning recurses over expressions, deeper in builds without optimisation.
@@ -146,11 +146,9 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|e| Diagnostic::error("cli/runtime", format!("cannot start threads: {e}")).into())
 }
 
-pub(super) fn compiler(project: &Arc<Project>, engine: &Arc<dyn Engine>, runtime: &tokio::runtime::Runtime) -> ProjectCompiler {
-    ProjectCompiler {
-        project: project.clone(),
-        warehouse: EngineWarehouse { engine: engine.clone(), handle: runtime.handle().clone() },
-    }
+/// What templates may ask of the warehouse; only for threads that may block.
+pub(super) fn introspection(engine: &Arc<dyn Engine>, runtime: &tokio::runtime::Runtime) -> Introspection {
+    Introspection::new(engine.clone(), runtime.handle().clone())
 }
 
 /// What `--select` and its kin choose; warnings shown.

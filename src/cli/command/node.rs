@@ -1,10 +1,13 @@
 //! `build`, `run`, `test`, `seed`, `ingest`: a plan, executed.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
 
 use serde_json::{Map, json};
 
-use super::{chosen, compiler, load, open, runtime, target_folder};
+use super::{chosen, introspection, load, open, runtime, target_folder};
 use crate::{
     cli::{
         args::Running,
@@ -20,8 +23,9 @@ use crate::{
     plan::{Plan, PlanOptions, Verb},
     project::Project,
     report::{ReportOptions, Reporter, follow, run_results},
-    run::{self, AdapterFactory, Cancellation, Deps, Retry, RunOptions},
-    simulate, state,
+    run::{self, AdapterFactory, Cancellation, Deps, ProjectSource, Retry, RunOptions, RunReport},
+    simulate,
+    state::manifest::{self, DocEntry, MacroEntry, ManifestContext},
 };
 
 pub fn run(verb: Verb, running: &Running, settings: &Settings) -> Result<i32, Failure> {
@@ -39,15 +43,14 @@ pub fn run(verb: Verb, running: &Running, settings: &Settings) -> Result<i32, Fa
 
     let deps = Deps {
         engine: engine.clone(),
-        compile: Arc::new(compiler(&project, &engine, &runtime)),
+        compile: Arc::new(ProjectSource::new(project.clone(), introspection(&engine, &runtime))),
         adapters: adapters(&project),
-        on_run_start: project.on_run_start.iter().map(|h| h.sql.clone()).collect(),
-        on_run_end: project.on_run_end.iter().map(|h| h.sql.clone()).collect(),
+        on_run_start: project.on_run_start.clone(),
+        on_run_end: project.on_run_end.clone(),
     };
     let run_options = RunOptions {
         project_dir: project.root.clone(),
         target_dir: target.clone(),
-        project: project.name.clone(),
         target: project.profile.target_name.clone(),
         engine: project.engine.clone(),
         threads: project.profile.threads,
@@ -59,7 +62,6 @@ pub fn run(verb: Verb, running: &Running, settings: &Settings) -> Result<i32, Fa
         invocation: settings.invocation,
         retry: Retry::default(),
     };
-    state::manifest::write(&target, &project_manifest(&project, settings))?;
     if plan.is_empty() {
         message::note("Nothing to do: the selection has no nodes that this command runs.", settings);
     }
@@ -95,6 +97,7 @@ pub fn run(verb: Verb, running: &Running, settings: &Settings) -> Result<i32, Fa
         args: arguments(verb, running, settings),
     };
     run_results::write(&target, &report, &context)?;
+    write_manifest(&project, &report, &target, settings)?;
     // work that the engine still does in the background belongs to nodes that are over
     runtime.shutdown_background();
     Ok(report.exit_code)
@@ -148,19 +151,48 @@ fn first(faults: Diagnostics) -> Diagnostic {
     diagnostic
 }
 
-fn project_manifest(project: &Project, settings: &Settings) -> serde_json::Value {
-    state::manifest::of(&manifest_input(project, settings))
+/// `manifest.json` of the whole project, with the SQL that this run compiled.
+fn write_manifest(project: &Project, report: &RunReport, target: &Path, settings: &Settings) -> Result<(), Diagnostic> {
+    let compiled = report
+        .results
+        .iter()
+        .filter_map(|r| r.compiled_code.clone().map(|sql| (r.node.id.clone(), (sql, r.compiled_path.clone()))))
+        .collect();
+    let context = ManifestContext {
+        project: project.name.clone(),
+        adapter: project.engine.clone(),
+        invocation: settings.invocation.to_string(),
+        started_at: settings.now,
+        generated_at: chrono::Utc::now(),
+        env: Map::new(),
+        macros: macros(project),
+        docs: project
+            .docs
+            .iter()
+            .map(|(name, contents)| DocEntry { package: project.name.clone(), name: name.clone(), path: PathBuf::new(), contents: contents.clone() })
+            .collect(),
+        compiled,
+    };
+    manifest::write(target, project.graph.nodes().chain(&project.disabled), &context)
 }
 
-fn manifest_input<'a>(project: &'a Project, settings: &'a Settings) -> state::manifest::Input<'a> {
-    state::manifest::Input {
-        project: &project.name,
-        adapter: &project.engine,
-        invocation: settings.invocation.to_string(),
-        generated_at: settings.now,
-        nodes: project.graph.nodes().collect(),
-        disabled: project.disabled.iter().collect(),
-        docs: &project.docs,
-        macros: project.environment.macro_names(),
-    }
+fn macros(project: &Project) -> Vec<MacroEntry> {
+    let described = |name: &str| project.macros.iter().find(|m| m.name == name).map(|m| m.description.text.clone()).unwrap_or_default();
+    project
+        .environment
+        .macro_names()
+        .into_iter()
+        .filter_map(|full| {
+            let place = project.environment.macro_place(&full)?;
+            let (package, name) = full.split_once('.').unwrap_or((project.name.as_str(), full.as_str()));
+            Some(MacroEntry {
+                package: package.to_owned(),
+                name: name.to_owned(),
+                path: place.file.path().to_owned(),
+                sql: place.file.text.get(place.range.clone()).unwrap_or_default().to_owned(),
+                description: described(name),
+                depends_on: vec![],
+            })
+        })
+        .collect()
 }

@@ -2,27 +2,27 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{chosen, compiler, load, open, print, runtime};
+use super::{chosen, introspection, load, open, print, runtime};
 use crate::{
     cli::{
         args::{Output, Selecting},
-        bridge,
         message::{self, Failure},
         settings::Settings,
     },
-    diagnostic::{Diagnostic, Place, SourceFile},
+    diagnostic::{Diagnostic, Diagnostics, Place, SourceFile},
     engine::Outcome,
     graph::Node,
     names::ResourceType,
+    project::Compiled,
     report::table,
-    run::{Compile, CompiledNode, compile::placed},
+    run::{CompiledNode, compile::placed},
 };
 
 pub fn run(selecting: &Selecting, inline: Option<&str>, limit: i64, output: Output, settings: &Settings) -> Result<i32, Failure> {
     let project = load("show", false, settings)?;
     let engine = open(&project)?;
     let runtime = runtime()?;
-    let compiler = compiler(&project, &engine, &runtime);
+    let warehouse = introspection(&engine, &runtime);
     let show = |name: Option<&str>, compiled: CompiledNode, node: Option<&Node>| -> Result<(), Failure> {
         let (sql, offset) = limited(&compiled.sql, limit);
         let outcome = runtime.block_on(engine.session().execute(&sql)).map_err(|e| match node {
@@ -33,7 +33,7 @@ pub fn run(selecting: &Selecting, inline: Option<&str>, limit: i64, output: Outp
         Ok(())
     };
     if let Some(sql) = inline {
-        let compiled = bridge::compiled(project.compile_inline(sql, &compiler.warehouse)?);
+        let compiled = of(project.compile_inline(sql, &warehouse)?);
         show(None, compiled, None)?;
         return Ok(0);
     }
@@ -45,21 +45,26 @@ pub fn run(selecting: &Selecting, inline: Option<&str>, limit: i64, output: Outp
     for id in project.graph.order().iter().filter(|id| selection.nodes.contains(*id)) {
         let Some(node) = project.graph.node(id) else { continue };
         let compiled = match node.kind {
-            ResourceType::Model if node.is_ephemeral() => compiler.compile(id)?,
+            ResourceType::Model if node.is_ephemeral() => of(project.compile(id, &warehouse)?),
             ResourceType::Model | ResourceType::Seed | ResourceType::Snapshot | ResourceType::Source => match &node.relation {
                 // what is built is shown as it is; what is not, as its query
                 Some(relation) if runtime.block_on(engine.columns(relation))?.is_some() => {
-                    CompiledNode { sql: format!("select * from {relation}"), places: std::sync::Arc::new(crate::run::Nowhere) }
+                    CompiledNode {
+                        sql: format!("select * from {relation}"),
+                        places: std::sync::Arc::new(crate::run::Nowhere),
+                        logs: vec![],
+                        warnings: Diagnostics::default(),
+                    }
                 }
-                _ if node.kind == ResourceType::Model => compiler.compile(id)?,
+                _ if node.kind == ResourceType::Model => of(project.compile(id, &warehouse)?),
                 _ => {
                     return Err(Diagnostic::error("cli/show", format!("`{}` is not built yet", node.name))
                         .help(format!("build it first: segue build --select {}", node.name))
                         .into());
                 }
             },
-            ResourceType::Test if selection.nodes.len() == 1 => compiler.compile(id)?,
-            ResourceType::Analysis => compiler.compile(id)?,
+            ResourceType::Test if selection.nodes.len() == 1 => of(project.compile(id, &warehouse)?),
+            ResourceType::Analysis => of(project.compile(id, &warehouse)?),
             _ => continue,
         };
         if matches!(output, Output::Table) {
@@ -72,6 +77,10 @@ pub fn run(selecting: &Selecting, inline: Option<&str>, limit: i64, output: Outp
         return Err(Diagnostic::error("cli/show", "the selection has nothing that can be shown").into());
     }
     Ok(0)
+}
+
+fn of(compiled: Compiled) -> CompiledNode {
+    CompiledNode { sql: compiled.sql, places: std::sync::Arc::new(compiled.map), logs: compiled.logs, warnings: compiled.warnings }
 }
 
 /// The query with a limit around it, and where it begins in the result.

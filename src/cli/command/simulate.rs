@@ -15,7 +15,7 @@ use crate::{
         message::{self, Failure},
         settings::Settings,
     },
-    diagnostic::Diagnostic,
+    diagnostic::{Diagnostic, SourceFile},
     simulate::{self, charts, eventsim},
 };
 
@@ -28,7 +28,7 @@ pub fn run(what: Simulate, settings: &Settings) -> Result<i32, Failure> {
             flag.store(true, Ordering::Relaxed);
         }
     });
-    let fault = |e: simulate::SimulateError| Failure { diagnostics: e.into_diagnostic().into(), exit_code: 1 };
+    let fault = |e: simulate::SimulateError| Failure { diagnostics: Diagnostic::from(e).into(), exit_code: 1 };
     match what {
         Simulate::Charts { out, lookups_out, days, end, seed } => {
             let mut options = charts::Options::new(out);
@@ -41,7 +41,16 @@ pub fn run(what: Simulate, settings: &Settings) -> Result<i32, Failure> {
             message::note(&format!("{} files, {:.1} MB", stats.files, stats.bytes as f64 / 1e6), settings);
         }
         Simulate::Eventsim { out, events, users, days, start, end, seed, config } => {
-            let options = eventsim::Options::resolve(eventsim::Request { events, users, days, start, end, seed, config, cancel: Some(cancelled) }).map_err(fault)?;
+            let mut options = eventsim::Options { seed, events, users, days, cancel: cancelled, ..eventsim::Options::default() };
+            if let Some(path) = config {
+                let text = std::fs::read_to_string(&path)
+                    .map_err(|e| Diagnostic::error("simulate/config", format!("cannot read `{}`: {e}", path.display())))?;
+                options.config = eventsim::Config::parse(&SourceFile::new(path, text)).map_err(|d| Failure::from(*d))?;
+            }
+            let midnight = |day: chrono::NaiveDate| day.and_time(chrono::NaiveTime::MIN).and_utc();
+            options.start = start.map(midnight);
+            // the last day counts whole
+            options.end = end.and_then(|day| day.succ_opt()).map(midnight);
             let began = Instant::now();
             let bar = settings.progress.then(|| {
                 let bar = indicatif::ProgressBar::new_spinner();
