@@ -7,7 +7,9 @@ use std::{error::Error, fmt::Write, fs, path::Path, time::Instant};
 
 use segue::{
     diagnostic::{Style, render},
-    project::{LoadOptions, load},
+    names::ResourceType,
+    project::{LoadOptions, Project, load},
+    template::NoWarehouse,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -27,6 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 let seconds = started.elapsed().as_secs_f64();
                 println!("round {round}: {} nodes in {seconds:.3} s, {} warnings", project.graph.len(), project.warnings.0.len());
                 project.warnings.0.iter().filter(|_| round == 1).for_each(|d| println!("{}", render(d, Style::Plain)));
+                compile(&project);
             }
             Err(faults) => {
                 faults.0.iter().for_each(|d| println!("{}", render(d, Style::Plain)));
@@ -35,6 +38,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     Ok(())
+}
+
+/// Every node that has SQL, one after the other.
+fn compile(project: &Project) {
+    let started = Instant::now();
+    let mut bytes = 0;
+    let nodes = project.graph.nodes().filter(|n| matches!(n.kind, ResourceType::Model | ResourceType::Test | ResourceType::Analysis));
+    for node in nodes {
+        match project.compile(&node.id, &NoWarehouse) {
+            Ok(compiled) => bytes += compiled.sql.len(),
+            Err(faults) => faults.0.iter().for_each(|d| println!("{}", render(d, Style::Plain))),
+        }
+    }
+    println!("         {bytes} bytes of SQL in {:.3} s", started.elapsed().as_secs_f64());
 }
 
 /// Layers of a hundred models, each reading three of the layer before; one YAML file for each folder, two tests per model.

@@ -142,7 +142,6 @@ fn canonical(key: &str) -> &str {
     match key {
         "pre_hook" => "pre-hook",
         "post_hook" => "post-hook",
-        "data_tests" => "tests",
         other => other,
     }
 }

@@ -138,7 +138,7 @@ impl Drafting<'_> {
         if !config.enabled {
             state = State::Disabled;
         }
-        let mut node = self.node(blueprint, package, config, start);
+        let mut node = self.node(blueprint, package, config);
         node.refs = collected.refs;
         node.sources = collected.sources;
         faults.0.extend(collected.warnings);
@@ -181,7 +181,7 @@ impl Drafting<'_> {
         self.packages.first().map(|p| p.file.quoting).unwrap_or_default()
     }
 
-    fn node(&self, blueprint: &Blueprint, package: &str, config: NodeConfig, _start: Place) -> Node {
+    fn node(&self, blueprint: &Blueprint, package: &str, config: NodeConfig) -> Node {
         blank_node(
             NodeId::of(blueprint.kind, package, &blueprint.name),
             blueprint.kind,
