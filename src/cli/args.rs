@@ -7,7 +7,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// From Kafka topics, object stores and web charts to tested, served gold tables.
 #[derive(Debug, Parser)]
 #[command(name = "segue", version, propagate_version = true, max_term_width = 100, disable_help_subcommand = true)]
-#[command(after_help = "Examples:\n  segue build                          ingest, build and test everything\n  segue build --select +top_songs      one model and all it needs\n  segue show --select top_songs        look at its rows\n  segue sql \"select count(*) from t\"    ask the warehouse\n  segue init my_project                start a project that builds at once")]
+#[command(
+    after_help = "Examples:\n  segue build                          ingest, build and test everything\n  segue build --select +top_songs      one model and all it needs\n  segue show --select top_songs        look at its rows\n  segue sql \"select count(*) from t\"    ask the warehouse\n  segue init my_project                start a project that builds at once"
+)]
 pub struct Arguments {
     #[command(flatten)]
     pub global: Global,
@@ -149,7 +151,9 @@ pub enum ListOutput {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Ingest sources, build models, seeds and snapshots, and run tests, in the order of the graph
-    #[command(after_help = "Examples:\n  segue build\n  segue build --select +music_charts\n  segue build --vars '{run_date: 2025-02-27}' --full-refresh")]
+    #[command(
+        after_help = "Examples:\n  segue build\n  segue build --select +music_charts\n  segue build --vars '{run_date: 2025-02-27}' --full-refresh"
+    )]
     Build(Running),
     /// Build models
     #[command(after_help = "Examples:\n  segue run --select silver+\n  segue run --full-refresh")]
@@ -164,7 +168,9 @@ pub enum Command {
     #[command(after_help = "Examples:\n  segue ingest\n  segue ingest --select source:charts")]
     Ingest(Running),
     /// Render models to SQL without running them
-    #[command(after_help = "Examples:\n  segue compile --select music_charts\n  segue compile --inline \"select * from {{ ref('music_charts') }}\"")]
+    #[command(
+        after_help = "Examples:\n  segue compile --select music_charts\n  segue compile --inline \"select * from {{ ref('music_charts') }}\""
+    )]
     Compile {
         #[command(flatten)]
         selecting: Selecting,
@@ -178,7 +184,10 @@ pub enum Command {
     /// Read the project and report every fault in it
     Parse,
     /// List nodes
-    #[command(visible_alias = "list", after_help = "Examples:\n  segue ls --select +music_charts --output name\n  segue ls --resource-type test --output json")]
+    #[command(
+        visible_alias = "list",
+        after_help = "Examples:\n  segue ls --select +music_charts --output name\n  segue ls --resource-type test --output json"
+    )]
     Ls {
         #[command(flatten)]
         selecting: Selecting,
@@ -189,7 +198,9 @@ pub enum Command {
         output_keys: Vec<String>,
     },
     /// Show rows of a model, or of a query
-    #[command(after_help = "Examples:\n  segue show --select top10_stability --limit 20\n  segue show --inline \"select count(*) from {{ ref('music_charts') }}\" --output json")]
+    #[command(
+        after_help = "Examples:\n  segue show --select top10_stability --limit 20\n  segue show --inline \"select count(*) from {{ ref('music_charts') }}\" --output json"
+    )]
     Show {
         #[command(flatten)]
         selecting: Selecting,
@@ -203,7 +214,9 @@ pub enum Command {
         output: Output,
     },
     /// Run SQL statements on the warehouse
-    #[command(after_help = "Examples:\n  segue sql \"select * from analytics.artist_performance limit 5\"\n  segue sql --file script.sql --output json\n  echo 'show tables;' | segue sql -")]
+    #[command(
+        after_help = "Examples:\n  segue sql \"select * from analytics.artist_performance limit 5\"\n  segue sql --file script.sql --output json\n  echo 'show tables;' | segue sql -"
+    )]
     Sql {
         /// Statements; `-` reads them from standard input
         #[arg(value_name = "STATEMENTS")]
@@ -245,7 +258,9 @@ pub enum Command {
 #[derive(Debug, Subcommand)]
 pub enum Simulate {
     /// Streaming events of invented listeners, in Eventsim's shape
-    #[command(after_help = "Examples:\n  segue simulate eventsim --events 1000000 --out events.jsonl\n  segue simulate eventsim --users 5000 --days 30 --config my-config.json --out -")]
+    #[command(
+        after_help = "Examples:\n  segue simulate eventsim --events 1000000 --out events.jsonl\n  segue simulate eventsim --users 5000 --days 30 --config my-config.json --out -"
+    )]
     Eventsim {
         /// Where to write JSON lines; `-` is standard output
         #[arg(long, default_value = "-", value_name = "FILE")]
@@ -272,7 +287,9 @@ pub enum Simulate {
         config: Option<PathBuf>,
     },
     /// Recordings of the chart services, in the services' own shapes
-    #[command(after_help = "Example:\n  segue simulate charts --out recordings/charts --lookups-out recordings/lookups --days 21 --end 2025-02-27")]
+    #[command(
+        after_help = "Example:\n  segue simulate charts --out recordings/charts --lookups-out recordings/lookups --days 21 --end 2025-02-27"
+    )]
     Charts {
         #[arg(long, value_name = "DIR")]
         out: PathBuf,

@@ -71,7 +71,12 @@ pub fn failure(failure: &Failure, settings: &Settings) {
         }
         LogFormat::Json => {
             let text: Vec<String> = failure.diagnostics.0.iter().map(|d| render(d, Style::Plain)).collect();
-            json_line("MainEncounteredError", "error", &format!("Encountered an error:\n{}\n{}", label(&failure.diagnostics), text.join("\n")), settings);
+            json_line(
+                "MainEncounteredError",
+                "error",
+                &format!("Encountered an error:\n{}\n{}", label(&failure.diagnostics), text.join("\n")),
+                settings,
+            );
         }
     }
 }

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use super::args::{Format, Global, Level};
 use crate::{
     names::RunId,
-    project::{LoadOptions, Files},
+    project::{Files, LoadOptions},
     report::LogFormat,
     run::event::LogLevel,
 };
@@ -48,7 +48,8 @@ impl Settings {
     pub fn resolve(global: &Global) -> Self {
         let text = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
         let truth = |name: &str| text(name).map(|v| matches!(v.to_lowercase().as_str(), "1" | "true" | "t" | "yes" | "on"));
-        let project_dir = global.project_dir.clone().or_else(|| text("DBT_PROJECT_DIR").map(PathBuf::from)).unwrap_or_else(|| PathBuf::from("."));
+        let project_dir =
+            global.project_dir.clone().or_else(|| text("DBT_PROJECT_DIR").map(PathBuf::from)).unwrap_or_else(|| PathBuf::from("."));
         let wanted = match (global.use_colors, global.no_use_colors) {
             (_, true) => Some(false),
             (true, _) => Some(true),

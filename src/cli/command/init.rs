@@ -29,7 +29,8 @@ pub fn run(name: Option<&str>, settings: &Settings) -> Result<i32, Failure> {
         None => settings.project_dir.clone(),
     };
     let name = folder.file_name().map(|n| n.to_string_lossy().to_lowercase().replace(['-', ' ', '.'], "_")).unwrap_or_default();
-    let valid = name.chars().next().is_some_and(|c| c.is_ascii_lowercase() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let valid = name.chars().next().is_some_and(|c| c.is_ascii_lowercase() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !valid {
         return Err(Diagnostic::error("cli/init", format!("`{name}` is not a name of a project"))
             .help("letters, digits and underscores, a letter first: segue init my_project")

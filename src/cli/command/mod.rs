@@ -93,7 +93,8 @@ pub(super) fn print(text: &str) {
 /// The project, warnings shown. A missing one gets the advice that fits.
 pub(super) fn load(verb: &str, full_refresh: bool, settings: &Settings) -> Result<Arc<Project>, Failure> {
     if !settings.project_dir.join("dbt_project.yml").is_file() {
-        let mut fault = Diagnostic::error("project/missing", format!("there is no `dbt_project.yml` in `{}`", settings.project_dir.display()));
+        let mut fault =
+            Diagnostic::error("project/missing", format!("there is no `dbt_project.yml` in `{}`", settings.project_dir.display()));
         fault = match settings.project_above() {
             Some(above) => fault.help(format!("there is one in `{}`: go there, or say `--project-dir {0}`", above.display())),
             None => fault.help("start a project with `segue init NAME`, or name its folder with `--project-dir`"),
@@ -120,10 +121,13 @@ pub(super) fn target_folder(project: &Project, settings: &Settings) -> PathBuf {
 pub(super) fn open(project: &Project) -> Result<Arc<dyn Engine>, Failure> {
     let profile = &project.profile;
     if project.engine != "datafusion" {
-        return Err(Diagnostic::error("engine/unsupported", format!("this build cannot run the target `{}` of type `{}`", profile.target_name, profile.type_))
-            .at(profile.place.clone(), "configured here")
-            .help("add `--local` to run it on the local engine")
-            .into());
+        return Err(Diagnostic::error(
+            "engine/unsupported",
+            format!("this build cannot run the target `{}` of type `{}`", profile.target_name, profile.type_),
+        )
+        .at(profile.place.clone(), "configured here")
+        .help("add `--local` to run it on the local engine")
+        .into());
     }
     let options = LocalOptions {
         path: project.warehouse_root(),

@@ -124,10 +124,13 @@ fn arguments(verb: Verb, running: &Running, settings: &Settings) -> Map<String, 
 
 /// Adapters of sources; simulations are made by a stage that the registry does not know.
 fn adapters(project: &Arc<Project>) -> AdapterFactory {
-    let run_date = project.environment.context().cli_vars.get("run_date").or_else(|| project.environment.context().vars.get("run_date")).and_then(|v| {
-        let text = v.as_str()?;
-        text.parse::<chrono::NaiveDate>().ok()
-    });
+    let run_date =
+        project.environment.context().cli_vars.get("run_date").or_else(|| project.environment.context().vars.get("run_date")).and_then(
+            |v| {
+                let text = v.as_str()?;
+                text.parse::<chrono::NaiveDate>().ok()
+            },
+        );
     let root = project.root.clone();
     let env = AdapterEnv::new(root.clone(), run_date).with_extra(
         vec!["simulate"],
@@ -169,7 +172,12 @@ fn write_manifest(project: &Project, report: &RunReport, target: &Path, settings
         docs: project
             .docs
             .iter()
-            .map(|(name, contents)| DocEntry { package: project.name.clone(), name: name.clone(), path: PathBuf::new(), contents: contents.clone() })
+            .map(|(name, contents)| DocEntry {
+                package: project.name.clone(),
+                name: name.clone(),
+                path: PathBuf::new(),
+                contents: contents.clone(),
+            })
             .collect(),
         compiled,
     };

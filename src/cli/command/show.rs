@@ -39,7 +39,9 @@ pub fn run(selecting: &Selecting, inline: Option<&str>, limit: i64, output: Outp
     }
     let selection = chosen(&project.graph, selecting, &project.name, settings)?;
     if selecting.select.is_empty() {
-        return Err(Diagnostic::error("cli/show", "nothing was chosen to show").help("say `--select NODE` or `--inline \"select ...\"`").into());
+        return Err(Diagnostic::error("cli/show", "nothing was chosen to show")
+            .help("say `--select NODE` or `--inline \"select ...\"`")
+            .into());
     }
     let mut shown = 0;
     for id in project.graph.order().iter().filter(|id| selection.nodes.contains(*id)) {
@@ -48,14 +50,12 @@ pub fn run(selecting: &Selecting, inline: Option<&str>, limit: i64, output: Outp
             ResourceType::Model if node.is_ephemeral() => of(project.compile(id, &warehouse)?),
             ResourceType::Model | ResourceType::Seed | ResourceType::Snapshot | ResourceType::Source => match &node.relation {
                 // what is built is shown as it is; what is not, as its query
-                Some(relation) if runtime.block_on(engine.columns(relation))?.is_some() => {
-                    CompiledNode {
-                        sql: format!("select * from {relation}"),
-                        places: std::sync::Arc::new(crate::run::Nowhere),
-                        logs: vec![],
-                        warnings: Diagnostics::default(),
-                    }
-                }
+                Some(relation) if runtime.block_on(engine.columns(relation))?.is_some() => CompiledNode {
+                    sql: format!("select * from {relation}"),
+                    places: std::sync::Arc::new(crate::run::Nowhere),
+                    logs: vec![],
+                    warnings: Diagnostics::default(),
+                },
                 _ if node.kind == ResourceType::Model => of(project.compile(id, &warehouse)?),
                 _ => {
                     return Err(Diagnostic::error("cli/show", format!("`{}` is not built yet", node.name))

@@ -68,7 +68,8 @@ pub fn run(what: Simulate, settings: &Settings) -> Result<i32, Failure> {
                 let _ = sink.flush();
                 stats
             } else {
-                let file = std::fs::File::create(&out).map_err(|e| Diagnostic::error("simulate/write", format!("cannot write `{out}`: {e}")))?;
+                let file =
+                    std::fs::File::create(&out).map_err(|e| Diagnostic::error("simulate/write", format!("cannot write `{out}`: {e}")))?;
                 let mut sink = BufWriter::with_capacity(1 << 20, file);
                 let stats = eventsim::run(&options, &mut sink, &mut progress).map_err(fault)?;
                 sink.flush().map_err(|e| Diagnostic::error("simulate/write", format!("cannot write `{out}`: {e}")))?;
@@ -78,7 +79,10 @@ pub fn run(what: Simulate, settings: &Settings) -> Result<i32, Failure> {
                 bar.finish_and_clear();
             }
             let seconds = began.elapsed().as_secs_f64();
-            message::note(&format!("{} events in {seconds:.1} s, {:.0} per second", stats.events, stats.events as f64 / seconds.max(1e-3)), settings);
+            message::note(
+                &format!("{} events in {seconds:.1} s, {:.0} per second", stats.events, stats.events as f64 / seconds.max(1e-3)),
+                settings,
+            );
         }
     }
     Ok(0)

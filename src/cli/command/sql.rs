@@ -29,7 +29,9 @@ pub fn run(statements: &[String], file: Option<&Path>, output: Output, keep_goin
             ("<stdin>".to_owned(), text)
         }
         (None, []) => {
-            return Err(Diagnostic::error("cli/sql", "there is no statement").help("give statements as arguments, with --file, or `-` for standard input").into());
+            return Err(Diagnostic::error("cli/sql", "there is no statement")
+                .help("give statements as arguments, with --file, or `-` for standard input")
+                .into());
         }
         (None, several) => ("<argument>".to_owned(), several.join(";\n")),
     };
