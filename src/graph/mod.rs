@@ -175,9 +175,7 @@ impl Node {
         let by_ref = self.refs.iter().find(|r| parent.kind != ResourceType::Source && r.name.eq_ignore_ascii_case(&parent.name));
         let by_source = || {
             let info = parent.source.as_ref()?;
-            self.sources
-                .iter()
-                .find(|s| s.source.eq_ignore_ascii_case(&info.source_name) && s.table.eq_ignore_ascii_case(&info.table_name))
+            self.sources.iter().find(|s| s.source.eq_ignore_ascii_case(&info.source_name) && s.table.eq_ignore_ascii_case(&info.table_name))
         };
         by_ref.map(|r| r.place.clone()).or_else(|| by_source().map(|s| s.place.clone()))
     }
@@ -219,10 +217,8 @@ fn check_relations(nodes: &IndexMap<NodeId, Node>, faults: &mut Diagnostics) {
 
 /// Kahn's algorithm over a heap of positions: deterministic, declaration order among equals. The graph has no cycle.
 fn topological(edges: &DiGraph<(), ()>) -> Vec<usize> {
-    let mut missing: Vec<usize> =
-        edges.node_indices().map(|i| edges.neighbors_directed(i, Direction::Incoming).count()).collect();
-    let mut ready: BinaryHeap<Reverse<usize>> =
-        missing.iter().enumerate().filter(|(_, n)| **n == 0).map(|(i, _)| Reverse(i)).collect();
+    let mut missing: Vec<usize> = edges.node_indices().map(|i| edges.neighbors_directed(i, Direction::Incoming).count()).collect();
+    let mut ready: BinaryHeap<Reverse<usize>> = missing.iter().enumerate().filter(|(_, n)| **n == 0).map(|(i, _)| Reverse(i)).collect();
     let mut order = Vec::with_capacity(missing.len());
     while let Some(Reverse(index)) = ready.pop() {
         order.push(index);

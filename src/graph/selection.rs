@@ -229,7 +229,9 @@ impl Pass<'_> {
         // a bare name that is a source table needs its method; dbt keeps the two apart
         if let Some(name) = criterion.bare_name() {
             let sources = self.graph.nodes().filter_map(|n| n.source.as_ref());
-            if let Some(s) = sources.into_iter().find(|s| s.table_name.eq_ignore_ascii_case(name) || s.source_name.eq_ignore_ascii_case(name)) {
+            if let Some(s) =
+                sources.into_iter().find(|s| s.table_name.eq_ignore_ascii_case(name) || s.source_name.eq_ignore_ascii_case(name))
+            {
                 let table = if s.table_name.eq_ignore_ascii_case(name) { format!(".{}", s.table_name) } else { String::new() };
                 return warning.help(format!("a source is selected by `source:{}{table}`", s.source_name));
             }

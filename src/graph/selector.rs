@@ -13,8 +13,20 @@ use crate::{
 };
 
 const METHODS: [&str; 14] = [
-    "fqn", "tag", "source", "path", "file", "package", "config", "test_name", "test_type", "resource_type", "exposure", "group",
-    "access", "unit_test",
+    "fqn",
+    "tag",
+    "source",
+    "path",
+    "file",
+    "package",
+    "config",
+    "test_name",
+    "test_type",
+    "resource_type",
+    "exposure",
+    "group",
+    "access",
+    "unit_test",
 ];
 
 /// Methods of dbt that compare with an earlier run.
@@ -122,7 +134,11 @@ impl Criterion {
             Method::Fqn => {
                 let (source, exposure) = (node.kind == ResourceType::Source, node.kind == ResourceType::Exposure);
                 // `fqn:*` is everything in dbt; a name never means a source, which has a method of its own
-                if source || exposure { value == "*" } else { fqn_matches(&node.fqn, value) || fqn_matches(node.fqn.get(1..).unwrap_or(&[]), value) }
+                if source || exposure {
+                    value == "*"
+                } else {
+                    fqn_matches(&node.fqn, value) || fqn_matches(node.fqn.get(1..).unwrap_or(&[]), value)
+                }
             }
             Method::Tag => node.tags.iter().any(|t| wildcard(value, t)),
             Method::Source => node.source.as_ref().is_some_and(|s| {
@@ -138,8 +154,9 @@ impl Criterion {
                 let patch = node.patch.as_ref().map(|p| p.file.path());
                 node.original_file_path.ancestors().any(|p| glob.is_match(p)) || patch.is_some_and(|p| glob.is_match(p))
             }
-            Method::File => file_name(node)
-                .is_some_and(|f| wildcard(value, f) || Path::new(f).file_stem().and_then(|s| s.to_str()).is_some_and(|s| wildcard(value, s))),
+            Method::File => file_name(node).is_some_and(|f| {
+                wildcard(value, f) || Path::new(f).file_stem().and_then(|s| s.to_str()).is_some_and(|s| wildcard(value, s))
+            }),
             Method::Package => {
                 let wanted = if value == "this" { root_package.unwrap_or(value) } else { value };
                 wildcard(wanted, &node.package)
@@ -157,7 +174,9 @@ impl Criterion {
                 _ => false,
             },
             Method::ResourceType(kind) => kind.is_none_or(|k| k == node.kind),
-            Method::Exposure | Method::UnitTest => Some(node.kind) == self.kind() && (wildcard(value, &node.name) || fqn_matches(&node.fqn, value)),
+            Method::Exposure | Method::UnitTest => {
+                Some(node.kind) == self.kind() && (wildcard(value, &node.name) || fqn_matches(&node.fqn, value))
+            }
             Method::Group => text_of(node, "group").is_some_and(|g| g == value),
             Method::Access => node.kind == ResourceType::Model && text_of(node, "access").unwrap_or("protected") == value,
         }
@@ -175,7 +194,9 @@ impl Method {
             ("package", "") => Self::Package,
             ("config", path) if !path.is_empty() => Self::Config(path.split('.').map(str::to_owned).collect()),
             ("config", _) => {
-                return Err(Diagnostic::error("graph/bad-selector", "`config:` names no key").help("write `config.materialized:incremental`"));
+                return Err(
+                    Diagnostic::error("graph/bad-selector", "`config:` names no key").help("write `config.materialized:incremental`")
+                );
             }
             ("test_name", "") => Self::TestName,
             ("test_type", "") => match value {

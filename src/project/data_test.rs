@@ -163,7 +163,8 @@ mod tests {
             let Json::Object(map) = arguments else { panic!("a mapping") };
             let arguments = map.into_iter().collect();
             let model = format!("ref('{target}')");
-            let tested = Tested { test, namespace: None, target, model: &model, is_source: false, arguments: &arguments, custom_name: None };
+            let tested =
+                Tested { test, namespace: None, target, model: &model, is_source: false, arguments: &arguments, custom_name: None };
             let names = names(&tested);
             assert_eq!(format!("{}.{}", names.full, names.hash), expect);
         };
@@ -187,8 +188,15 @@ mod tests {
     #[test]
     fn long_names_are_cut_and_sources_are_told_apart() {
         let arguments = IndexMap::from([("column_name".to_owned(), Json::from("c".repeat(50)))]);
-        let tested =
-            Tested { test: "not_null", namespace: Some("pkg"), target: "raw_orders", model: "source('raw', 'orders')", is_source: true, arguments: &arguments, custom_name: None };
+        let tested = Tested {
+            test: "not_null",
+            namespace: Some("pkg"),
+            target: "raw_orders",
+            model: "source('raw', 'orders')",
+            is_source: true,
+            arguments: &arguments,
+            custom_name: None,
+        };
         let names = names(&tested);
         assert!(names.full.starts_with("source_pkg_not_null_raw_orders_ccc"));
         assert_eq!(names.short.len(), 30 + 1 + 32);

@@ -82,7 +82,13 @@ impl Drafting<'_> {
                 place: a.place.clone(),
             }),
         });
-        Draft { node, state, body: None, tests: declared_tests(&[], &table.columns).into_iter().chain(declared_tests(&table.tests, &[])).collect(), faults }
+        Draft {
+            node,
+            state,
+            body: None,
+            tests: declared_tests(&[], &table.columns).into_iter().chain(declared_tests(&table.tests, &[])).collect(),
+            faults,
+        }
     }
 
     /// A generic test on `target`, a drafted node with that YAML entry. `path` as for [`source`](Self::source).
@@ -222,7 +228,16 @@ impl Drafting<'_> {
     pub fn exposure(&self, package: usize, path: &Path, exposure: &ExposureProperties) -> Draft {
         let mut faults = Diagnostics::default();
         let fqn = fqn(self.packages[package].name(), path, &[&exposure.name]);
-        let mut node = self.entry_node(package, ResourceType::Exposure, &exposure.name, &exposure.name, fqn, &exposure.file, &exposure.config, &mut faults);
+        let mut node = self.entry_node(
+            package,
+            ResourceType::Exposure,
+            &exposure.name,
+            &exposure.name,
+            fqn,
+            &exposure.file,
+            &exposure.config,
+            &mut faults,
+        );
         node.patch = Some(exposure.place.clone());
         node.path = path.to_owned();
         node.description = self.text(&exposure.description, &mut faults);

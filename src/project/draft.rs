@@ -71,7 +71,7 @@ pub fn blueprints(package: usize, name: &str, file: &ResourceFile, faults: &mut 
     };
     let text = file.file.text.as_str();
     if file.kind != ResourceType::Snapshot {
-        return vec![one(&[&stem], None, text)];
+        return vec![one(&[&stem], None, text.trim())];
     }
     match named_blocks(&file.file, "snapshot") {
         Ok(blocks) => {
@@ -79,7 +79,10 @@ pub fn blueprints(package: usize, name: &str, file: &ResourceFile, faults: &mut 
                 let fault = Diagnostic::warning("project/no-snapshot", "this file has no `{% snapshot name %}` block");
                 faults.push(fault.at(Place::start_of(&file.file), "ignored"));
             }
-            blocks.iter().map(|b| one(&[&stem, &b.name], Some(Body::Range(b.body.clone())), text.get(b.body.clone()).unwrap_or(""))).collect()
+            blocks
+                .iter()
+                .map(|b| one(&[&stem, &b.name], Some(Body::Range(b.body.clone())), text.get(b.body.clone()).unwrap_or("")))
+                .collect()
         }
         Err(fault) => {
             faults.push(*fault);
@@ -160,7 +163,7 @@ impl Drafting<'_> {
         match &blueprint.body {
             Some(Body::Text(place)) => self.environment.collect_text(&blueprint.raw_code, place, context),
             Some(Body::Range(range)) => self.environment.collect(&blueprint.file, range.clone(), context),
-            None => self.environment.collect(&blueprint.file, 0..blueprint.file.text.len(), context),
+            None => self.environment.collect(&blueprint.file, 0..blueprint.file.text.trim_end().len(), context),
         }
     }
 
@@ -284,7 +287,12 @@ pub fn blank_node(
     config: NodeConfig,
 ) -> Node {
     let strings = |value: Option<&Json>| -> IndexSet<String> {
-        value.and_then(Json::as_array).into_iter().flatten().filter_map(|t| t.as_str().map(str::to_owned).or_else(|| Some(t.to_string()))).collect()
+        value
+            .and_then(Json::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|t| t.as_str().map(str::to_owned).or_else(|| Some(t.to_string())))
+            .collect()
     };
     Node {
         tags: strings(config.all.get("tags")).into_iter().collect(),

@@ -94,7 +94,8 @@ impl Files {
     /// Files below `folder` with one of the extensions, sorted. Hidden files and folders, other projects (folders with a
     /// `dbt_project.yml` of their own) and what `ignore` names are left out. A folder that does not exist holds nothing.
     pub fn list(&self, folder: &Path, extensions: &[&str], ignore: &Ignore) -> io::Result<Vec<PathBuf>> {
-        let wanted = |p: &Path| p.extension().and_then(|e| e.to_str()).is_some_and(|e| extensions.iter().any(|x| x.eq_ignore_ascii_case(e)));
+        let wanted =
+            |p: &Path| p.extension().and_then(|e| e.to_str()).is_some_and(|e| extensions.iter().any(|x| x.eq_ignore_ascii_case(e)));
         let hidden = |p: &Path| p.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with('.'));
         let mut found = match self {
             Self::Disk if !folder.is_dir() => vec![],
@@ -102,7 +103,8 @@ impl Files {
                 let mut found = vec![];
                 let walk = walkdir::WalkDir::new(folder).follow_links(true).into_iter().filter_entry(|e| {
                     let inner = e.depth() > 0;
-                    !(inner && hidden(e.path())) && !(inner && e.file_type().is_dir() && (e.path().join("dbt_project.yml").is_file() || ignore.matches(e.path())))
+                    !(inner && hidden(e.path()))
+                        && !(inner && e.file_type().is_dir() && (e.path().join("dbt_project.yml").is_file() || ignore.matches(e.path())))
                 });
                 for entry in walk {
                     let entry = entry.map_err(io::Error::from)?;
@@ -114,7 +116,10 @@ impl Files {
             }
             Self::Memory(files) => {
                 let foreign = |p: &Path| {
-                    p.ancestors().skip(1).take_while(|a| *a != folder && a.starts_with(folder)).any(|a| files.contains_key(&a.join("dbt_project.yml")) || hidden(a))
+                    p.ancestors()
+                        .skip(1)
+                        .take_while(|a| *a != folder && a.starts_with(folder))
+                        .any(|a| files.contains_key(&a.join("dbt_project.yml")) || hidden(a))
                 };
                 let inside = files.keys().filter(|p| p.starts_with(folder) && wanted(p) && !hidden(p));
                 inside.filter(|p| !foreign(p) && !ignore.matches(p)).cloned().collect()

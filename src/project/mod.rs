@@ -1,14 +1,117 @@
 //! A folder of dbt-format files to a checked [`Project`]: configuration resolved, references bound, graph built.
+//!
+//! | step | turns | into |
+//! |---|---|---|
+//! | [`files`], `package` | a folder | texts, sorted by what they are for |
+//! | [`yaml`], [`project_file`], [`profile`], [`properties`] | YAML | what it says, with places |
+//! | `draft`, `declared` | files and YAML entries | nodes with configuration, references by name |
+//! | [`reference`], `load` | names | edges, and the [`Graph`] |
+//! | `compile` | a node | its SQL, with the CTEs of ephemeral models |
+//!
+//! Files are read in [`files`] and nowhere else; nothing here runs SQL.
 
+mod compile;
 pub mod config;
-pub mod data_test;
+mod data_test;
 mod declared;
 mod draft;
 pub mod files;
-pub mod package;
+mod load;
+mod package;
 pub mod profile;
 pub mod project_file;
 pub mod properties;
 pub mod reference;
-pub mod relation;
+mod relation;
 pub mod yaml;
+
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
+
+pub use compile::Compiled;
+pub use files::Files;
+use indexmap::IndexMap;
+pub use load::{LoadOptions, load};
+pub use package::Package;
+pub use profile::Profile;
+pub use project_file::RunHook;
+pub use properties::MacroProperties;
+use serde_json::Value as Json;
+
+use self::{draft::Body, reference::References};
+use crate::{
+    diagnostic::Diagnostics,
+    graph::{Graph, Node},
+    names::NodeId,
+    template::Environment,
+};
+
+/// A project without faults. Immutable.
+pub struct Project {
+    pub name: String,
+    /// The folder of `dbt_project.yml`.
+    pub root: PathBuf,
+    pub profile: Profile,
+    /// The engine that runs the SQL: the profile's type, or `datafusion` with `--local`.
+    pub engine: String,
+    pub graph: Graph,
+    pub environment: Arc<Environment>,
+    pub warnings: Diagnostics,
+    /// Of all packages, the root project's first; unrendered.
+    pub on_run_start: Vec<RunHook>,
+    pub on_run_end: Vec<RunHook>,
+    /// The root project first.
+    pub packages: Vec<Package>,
+    /// `{% docs %}` blocks by name.
+    pub docs: IndexMap<String, String>,
+    /// What YAML says of macros.
+    pub macros: Vec<MacroProperties>,
+    /// `groups:` by name.
+    pub groups: IndexMap<String, Json>,
+    /// Nodes that configuration switched off; for the manifest.
+    pub disabled: Vec<Node>,
+    /// Where files (seeds) are read from.
+    pub files: Files,
+    references: References,
+    bodies: HashMap<NodeId, Body>,
+}
+
+impl std::fmt::Debug for Project {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Project")
+            .field("name", &self.name)
+            .field("root", &self.root)
+            .field("nodes", &self.graph.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Project {
+    pub fn root_package(&self) -> &Package {
+        &self.packages[0]
+    }
+
+    /// `target-path`, absolute.
+    pub fn target_folder(&self) -> PathBuf {
+        self.root.join(&self.root_package().file.folders.target)
+    }
+
+    /// What `segue clean` removes, absolute.
+    pub fn clean_targets(&self) -> Vec<PathBuf> {
+        self.root_package().file.folders.clean.iter().map(|p| self.root.join(p)).collect()
+    }
+
+    /// The warehouse root of the profile: a URL, or a path that is absolute or below the project.
+    pub fn warehouse_root(&self) -> String {
+        let root = self.profile.warehouse_root();
+        if root.contains("://") { root.to_owned() } else { self.root.join(root).to_string_lossy().into_owned() }
+    }
+
+    /// The file of a node on disk: a seed's CSV.
+    pub fn absolute_path(&self, node: &Node) -> PathBuf {
+        let package = self.packages.iter().find(|p| p.name() == node.package).unwrap_or(self.root_package());
+        package.root.join(&node.original_file_path)
+    }
+}
+
+#[cfg(test)]
+mod tests;

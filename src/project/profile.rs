@@ -39,14 +39,27 @@ pub struct Profile {
 }
 
 /// Settings whose values never appear anywhere.
-const SECRETS: [&str; 9] =
-    ["password", "pass", "private_key", "private_key_passphrase", "token", "oauth_client_secret", "secret_access_key", "session_token", "client_secret"];
+const SECRETS: [&str; 9] = [
+    "password",
+    "pass",
+    "private_key",
+    "private_key_passphrase",
+    "token",
+    "oauth_client_secret",
+    "secret_access_key",
+    "session_token",
+    "client_secret",
+];
 
 const TYPES: [&str; 2] = ["datafusion", "snowflake"];
 
 impl fmt::Debug for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Profile").field("name", &self.name).field("target_name", &self.target_name).field("type", &self.type_).finish_non_exhaustive()
+        f.debug_struct("Profile")
+            .field("name", &self.name)
+            .field("target_name", &self.target_name)
+            .field("type", &self.type_)
+            .finish_non_exhaustive()
     }
 }
 
@@ -161,7 +174,9 @@ impl ProfileSearch<'_> {
         let targets: Vec<&str> = outputs.entries().iter().map(|e| e.key.as_str()).collect();
         let (target, place) = match (self.target, default) {
             (Some(target), _) => (target.to_owned(), outputs.place()),
-            (None, Some(at)) => (rendered(at.yaml.clone(), file, render, faults).to_json().as_str().unwrap_or_default().to_owned(), at.place()),
+            (None, Some(at)) => {
+                (rendered(at.yaml.clone(), file, render, faults).to_json().as_str().unwrap_or_default().to_owned(), at.place())
+            }
             // dbt's name for the output when the profile does not say
             (None, None) => ("default".into(), outputs.place()),
         };
@@ -203,7 +218,18 @@ impl ProfileSearch<'_> {
             fields.required("account");
             fields.required("user");
         } else {
-            fields.accept(&["path", "region", "endpoint", "access_key_id", "secret_access_key", "session_token", "allow_http", "spill_path", "options", "target_partitions"]);
+            fields.accept(&[
+                "path",
+                "region",
+                "endpoint",
+                "access_key_id",
+                "secret_access_key",
+                "session_token",
+                "allow_http",
+                "spill_path",
+                "options",
+                "target_partitions",
+            ]);
             fields.finish();
         }
         Some(Profile {
@@ -299,13 +325,18 @@ mod tests {
             (None, Some("prod"), "shop prod snowflake D S 8 None"),
             (Some("shopp"), None, "`profiles.yml` has no profile `shopp`; did you mean `shop`? profiles are `shop`"),
             (Some("shop"), Some("x"), "the profile `shop` has no target `x`; targets are `dev`, `prod`, `odd`"),
-            (Some("shop"), Some("odd"), "there is no engine of type `snowflak`; did you mean `snowflake`? types are `datafusion`, `snowflake`"),
+            (
+                Some("shop"),
+                Some("odd"),
+                "there is no engine of type `snowflak`; did you mean `snowflake`? types are `datafusion`, `snowflake`",
+            ),
         ] {
             assert_eq!(load(GOOD, name, target, None), expect);
         }
         let missing = load("-- file: x.yml\n", Some("shop"), None, None);
         assert_eq!(missing, "there is no `profiles.yml`; `segue init` writes one; `--profiles-dir` names another folder");
-        let bad = "-- file: profiles.yml\ns:\n  target: t\n  outputs:\n    t: {type: datafusion, databse: D, schema: S, memory_limit: lots}\n";
+        let bad =
+            "-- file: profiles.yml\ns:\n  target: t\n  outputs:\n    t: {type: datafusion, databse: D, schema: S, memory_limit: lots}\n";
         assert_eq!(
             load(bad, None, None, None),
             "a target has no `database`;  | `lots` is not an amount of memory; write it as `4GB` or `512MB` | a target has no key `databse`; did you mean `database`?"
@@ -314,7 +345,9 @@ mod tests {
 
     #[test]
     fn an_explicit_folder_wins_over_the_project_and_home_comes_last() {
-        let file = |dir: &str, schema: &str| format!("-- file: {dir}profiles.yml\np:\n  outputs:\n    default: {{type: datafusion, database: D, schema: {schema}}}\n");
+        let file = |dir: &str, schema: &str| {
+            format!("-- file: {dir}profiles.yml\np:\n  outputs:\n    default: {{type: datafusion, database: D, schema: {schema}}}\n")
+        };
         let all = file("", "project") + &file("other/", "other") + &file("/home/u/.dbt/", "home");
         assert!(load(&all, None, None, None).contains(" project "));
         assert!(load(&all, None, None, Some("/p/other")).contains(" other "));

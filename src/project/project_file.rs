@@ -18,8 +18,7 @@ use crate::{
 };
 
 /// What is never rendered in this file: hooks are rendered when they run, variables when they are read.
-pub const UNRENDERED: &[&str] =
-    &["on-run-start", "on-run-end", "query-comment", "vars", "pre-hook", "post-hook", "pre_hook", "post_hook"];
+pub const UNRENDERED: &[&str] = &["on-run-start", "on-run-end", "query-comment", "vars", "pre-hook", "post-hook", "pre_hook", "post_hook"];
 
 /// Blocks that hold configuration by folder.
 const BLOCKS: [(&str, ResourceType); 8] = [
@@ -89,7 +88,8 @@ pub struct Quoting {
 impl Quoting {
     pub fn read(at: At<'_>, faults: &mut Diagnostics) -> Self {
         let Some(mut fields) = Fields::of(at, "`quoting`", faults) else { return Self::default() };
-        let quoting = Self { database: fields.boolean("database"), schema: fields.boolean("schema"), identifier: fields.boolean("identifier") };
+        let quoting =
+            Self { database: fields.boolean("database"), schema: fields.boolean("schema"), identifier: fields.boolean("identifier") };
         fields.accept(&["snowflake_ignore_case", "column"]);
         fields.finish();
         quoting
@@ -121,9 +121,8 @@ impl ProjectFile {
             );
         }
         let profile = fields.string("profile").and_then(|p| Some((p, at.get("profile")?.place())));
-        let mut paths = |key: &'static str, default: &[&str]| {
-            fields.strings(key).unwrap_or_else(|| default.iter().map(|s| (*s).to_owned()).collect())
-        };
+        let mut paths =
+            |key: &'static str, default: &[&str]| fields.strings(key).unwrap_or_else(|| default.iter().map(|s| (*s).to_owned()).collect());
         let mut folders = Folders {
             models: paths("model-paths", &["models"]),
             seeds: paths("seed-paths", &["seeds"]),
@@ -139,7 +138,9 @@ impl ProjectFile {
         };
         folders.packages = fields.string("packages-install-path").unwrap_or_else(|| "dbt_packages".into());
         folders.target = fields.string("target-path").unwrap_or_else(|| "target".into());
-        for path in [&folders.models, &folders.seeds, &folders.tests, &folders.macros, &folders.snapshots, &folders.analyses].into_iter().flatten() {
+        for path in
+            [&folders.models, &folders.seeds, &folders.tests, &folders.macros, &folders.snapshots, &folders.analyses].into_iter().flatten()
+        {
             if Path::new(path).is_absolute() || path.split(['/', '\\']).any(|p| p == "..") {
                 let fault = Diagnostic::error("project/bad-path", format!("`{path}` leaves the project folder"));
                 fields.faults.push(fault.at(Place::start_of(file), "in this file"));
@@ -147,7 +148,8 @@ impl ProjectFile {
         }
         for (old, new) in [("source-paths", "model-paths"), ("data-paths", "seed-paths")] {
             if let Some(value) = fields.take(old) {
-                let fault = Diagnostic::error("project/renamed-key", format!("`{old}` is called `{new}` now")).at(value.place(), "not read");
+                let fault =
+                    Diagnostic::error("project/renamed-key", format!("`{old}` is called `{new}` now")).at(value.place(), "not read");
                 fields.faults.push(fault.help(format!("rename the key to `{new}`")));
             }
         }
@@ -156,8 +158,23 @@ impl ProjectFile {
         let version = fields.string("version");
         let query_comment = at.get("query-comment").map(|v| v.yaml.to_json());
         fields.accept(&[
-            "query-comment", "config-version", "require-dbt-version", "packages-install-path", "log-path", "restrict-access", "dbt-cloud",
-            "semantic-models", "metrics", "saved-queries", "saved_queries", "semantic_models", "unit_tests", "functions", "function-paths", "macros", "groups",
+            "query-comment",
+            "config-version",
+            "require-dbt-version",
+            "packages-install-path",
+            "log-path",
+            "restrict-access",
+            "dbt-cloud",
+            "semantic-models",
+            "metrics",
+            "saved-queries",
+            "saved_queries",
+            "semantic_models",
+            "unit_tests",
+            "functions",
+            "function-paths",
+            "macros",
+            "groups",
         ]);
         fields.accept(&BLOCKS.map(|(key, _)| key));
         let dispatch = fields.list("dispatch").into_iter().filter_map(|entry| {

@@ -18,10 +18,24 @@ use crate::{
     names::{ResourceType, nearest},
 };
 
-/// Keys whose texts are templates for later: documentation, test arguments, hooks, inputs of adapters.
+/// Keys whose texts are templates for later: documentation, test arguments, hooks, and adapters, which may read secrets.
 pub const UNRENDERED: &[&str] = &[
-    "description", "tests", "data_tests", "unit_tests", "pre-hook", "post-hook", "pre_hook", "post_hook", "input", "loaded_at_query", "relation", "depends_on",
-    "overrides", "given", "expect",
+    "description",
+    "tests",
+    "data_tests",
+    "unit_tests",
+    "pre-hook",
+    "post-hook",
+    "pre_hook",
+    "post_hook",
+    "input",
+    "loaded_at_query",
+    "relation",
+    "depends_on",
+    "overrides",
+    "given",
+    "expect",
+    "adapter",
 ];
 
 /// Everything in one file.
@@ -158,8 +172,21 @@ pub const ADAPTERS: [&str; 7] = ["chart", "simulate", "spotify_api", "lastfm", "
 
 /// Arguments of `config:` that a test may also carry beside its own arguments.
 const TEST_CONFIG: [&str; 15] = [
-    "severity", "tags", "enabled", "where", "limit", "warn_if", "error_if", "fail_calc", "store_failures", "store_failures_as", "meta", "database", "schema",
-    "alias", "materialized",
+    "severity",
+    "tags",
+    "enabled",
+    "where",
+    "limit",
+    "warn_if",
+    "error_if",
+    "fail_calc",
+    "store_failures",
+    "store_failures_as",
+    "meta",
+    "database",
+    "schema",
+    "alias",
+    "materialized",
 ];
 
 /// dbt's semantic layer; it has no meaning to segue.
@@ -224,11 +251,23 @@ fn node(kind: ResourceType, what: &'static str, at: At<'_>, faults: &mut Diagnos
         tests = node_tests(&mut fields);
         columns = read_columns(&mut fields);
     }
-    let relation = if kind == ResourceType::Snapshot { fields.string("relation").and_then(|r| Some((r, at.get("relation")?.place()))) } else { None };
+    let relation =
+        if kind == ResourceType::Snapshot { fields.string("relation").and_then(|r| Some((r, at.get("relation")?.place()))) } else { None };
     let mut extra = IndexMap::new();
     keep(
         &mut fields,
-        &["group", "access", "latest_version", "versions", "constraints", "deprecation_date", "primary_key", "time_spine", "quote_columns", "data_type"],
+        &[
+            "group",
+            "access",
+            "latest_version",
+            "versions",
+            "constraints",
+            "deprecation_date",
+            "primary_key",
+            "time_spine",
+            "quote_columns",
+            "data_type",
+        ],
         &mut extra,
     );
     if let Some(versions) = fields.take("versions") {
@@ -299,7 +338,9 @@ fn test(at: At<'_>, faults: &mut Diagnostics) -> Option<TestProperties> {
         place,
     };
     let bad = |message: String, place: Place| {
-        Diagnostic::error("project/bad-test", message).at(place, "not a data test").help("write `- not_null` or `- accepted_values: {values: [a, b]}`")
+        Diagnostic::error("project/bad-test", message)
+            .at(place, "not a data test")
+            .help("write `- not_null` or `- accepted_values: {values: [a, b]}`")
     };
     match &at.yaml.value {
         Value::String(name) => Some(empty(name.clone(), at.place())),
@@ -492,14 +533,16 @@ fn adapter(at: At<'_>, faults: &mut Diagnostics) -> Option<AdapterProperties> {
     let input = fields.string("input").and_then(|i| Some((i, at.get("input")?.place())));
     if !ADAPTERS.contains(&type_.as_str()) {
         let place = at.get("type").map_or_else(|| at.place(), At::place);
-        let fault = Diagnostic::error("project/unknown-adapter", format!("there is no adapter of type `{type_}`")).at(place, "in this source");
+        let fault =
+            Diagnostic::error("project/unknown-adapter", format!("there is no adapter of type `{type_}`")).at(place, "in this source");
         fields.faults.push(match nearest(&type_, ADAPTERS) {
             Some(near) => fault.help(format!("did you mean `{near}`?")),
             None => fault.help(format!("types are `{}`", ADAPTERS.join("`, `"))),
         });
         return None;
     }
-    let settings = at.entries().iter().filter(|e| e.key != "type" && e.key != "input").map(|e| (e.key.clone(), e.value.to_json())).collect();
+    let settings =
+        at.entries().iter().filter(|e| e.key != "type" && e.key != "input").map(|e| (e.key.clone(), e.value.to_json())).collect();
     Some(AdapterProperties { type_, settings, input, place: at.place() })
 }
 

@@ -3,7 +3,7 @@
 //! The trait sits with its consumer; the project implements it. Compiling may ask the warehouse (`run_query`,
 //! `is_incremental()`), so the executor calls it from blocking threads, never from an async one.
 
-use std::{fmt, ops::Range, sync::Arc};
+use std::{fmt, ops::Range, path::PathBuf, sync::Arc};
 
 use serde_json::{Map, Value as Json};
 
@@ -12,6 +12,7 @@ use crate::{
     engine::EngineError,
     graph::Node,
     names::NodeId,
+    template::{LogLine, SourceMap},
 };
 
 pub trait Compile: Send + Sync {
@@ -20,9 +21,12 @@ pub trait Compile: Send + Sync {
     /// The SQL of a model, test or snapshot, ephemeral parents included as CTEs.
     fn compile(&self, id: &NodeId) -> Result<CompiledNode, Diagnostics>;
 
-    /// A hook's template, in the context of a node (`this`, `config`...) or of the project; `extra` adds variables
-    /// (`results`, `schemas` of on-run-end).
-    fn render(&self, id: Option<&NodeId>, template: &str, extra: &Map<String, Json>) -> Result<String, Diagnostics>;
+    /// A hook's template that was written at `place`, in the context of a node (`this`, `config`...) or of the project;
+    /// `extra` adds variables (`results`, `schemas` of on-run-end).
+    fn render(&self, id: Option<&NodeId>, template: &str, place: &Place, extra: &Map<String, Json>) -> Result<String, Diagnostics>;
+
+    /// A seed's file on disk; that of an installed package is below the package's folder.
+    fn seed_file(&self, node: &Node) -> PathBuf;
 }
 
 /// SQL, and where each piece of it came from.
@@ -30,6 +34,9 @@ pub trait Compile: Send + Sync {
 pub struct CompiledNode {
     pub sql: String,
     pub places: Arc<dyn Places>,
+    /// What the template said by `log(...)` and `print(...)`.
+    pub logs: Vec<LogLine>,
+    pub warnings: Diagnostics,
 }
 
 impl fmt::Debug for CompiledNode {
@@ -42,6 +49,12 @@ impl fmt::Debug for CompiledNode {
 pub trait Places: Send + Sync {
     /// The place, and the macro calls that led there, innermost first. `None` when nobody wrote that text.
     fn place_of(&self, range: Range<usize>) -> Option<(Place, Vec<(Place, String)>)>;
+}
+
+impl Places for SourceMap {
+    fn place_of(&self, range: Range<usize>) -> Option<(Place, Vec<(Place, String)>)> {
+        self.place(range)
+    }
 }
 
 /// Knows no places: for SQL that segue made itself.

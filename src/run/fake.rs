@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     ops::Range,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -166,11 +167,14 @@ impl Session for FakeSession {
 }
 
 /// Compiles every node to the SQL that it was given, and knows the place of each letter.
-pub(crate) struct FakeProject(pub(crate) HashMap<NodeId, Arc<Node>>);
+pub(crate) struct FakeProject {
+    nodes: HashMap<NodeId, Arc<Node>>,
+    folder: PathBuf,
+}
 
 impl FakeProject {
-    pub(crate) fn new(nodes: Vec<Node>) -> Self {
-        Self(nodes.into_iter().map(|n| (n.id.clone(), Arc::new(n))).collect())
+    pub(crate) fn new(nodes: Vec<Node>, folder: PathBuf) -> Self {
+        Self { nodes: nodes.into_iter().map(|n| (n.id.clone(), Arc::new(n))).collect(), folder }
     }
 }
 
@@ -184,16 +188,20 @@ impl Places for Same {
 
 impl Compile for FakeProject {
     fn node(&self, id: &NodeId) -> Option<Arc<Node>> {
-        self.0.get(id).cloned()
+        self.nodes.get(id).cloned()
     }
 
     fn compile(&self, id: &NodeId) -> Result<CompiledNode, Diagnostics> {
-        let node = Arc::clone(&self.0[id]);
-        Ok(CompiledNode { sql: node.raw_code.clone(), places: Arc::new(Same(node)) })
+        let node = Arc::clone(&self.nodes[id]);
+        Ok(CompiledNode { sql: node.raw_code.clone(), places: Arc::new(Same(node)), logs: vec![], warnings: Diagnostics::default() })
     }
 
-    fn render(&self, _: Option<&NodeId>, template: &str, extra: &Map<String, Json>) -> Result<String, Diagnostics> {
+    fn render(&self, _: Option<&NodeId>, template: &str, _: &Place, extra: &Map<String, Json>) -> Result<String, Diagnostics> {
         let statuses = extra.get("results").and_then(Json::as_array).map_or(0, Vec::len);
         Ok(template.replace("{{ results | length }}", &statuses.to_string()))
+    }
+
+    fn seed_file(&self, node: &Node) -> PathBuf {
+        self.folder.join(&node.original_file_path)
     }
 }

@@ -11,10 +11,11 @@ use super::{
     step::{Context, Task, blocking},
 };
 use crate::{
-    diagnostic::{Diagnostic, Diagnostics},
+    diagnostic::{Diagnostic, Diagnostics, Place},
     engine::Session,
     graph::Hook,
     names::{NodeId, ResourceType, SchemaName},
+    project::project_file::RunHook,
 };
 
 /// Runs a node's hooks in order. Hooks without a transaction of their own come first before, last after, as in dbt;
@@ -24,8 +25,8 @@ pub(super) async fn of_node(task: &Task, hooks: &[Hook], session: &mut Box<dyn S
     ordered.sort_by_key(|h| if before { h.transaction } else { !h.transaction });
     for hook in ordered {
         let compile = Arc::clone(&task.context.deps.compile);
-        let (id, template) = (task.node.id.clone(), hook.sql.clone());
-        let sql = blocking(move || compile.render(Some(&id), &template, &Map::new())).await?;
+        let (id, template, place) = (task.node.id.clone(), hook.sql.clone(), task.node.declared_at());
+        let sql = blocking(move || compile.render(Some(&id), &template, &place, &Map::new())).await?;
         for range in session.split(&sql) {
             let statement = &sql[range];
             task.log_sql(statement);
@@ -39,26 +40,27 @@ pub(super) async fn of_node(task: &Task, hooks: &[Hook], session: &mut Box<dyn S
 }
 
 /// Runs `on-run-start` or `on-run-end`, stopping at the first failure.
-pub(super) async fn on_run(context: &Arc<Context>, which: &str, templates: &[String], extra: &Map<String, Json>) -> Vec<NodeResult> {
+pub(super) async fn on_run(context: &Arc<Context>, which: &str, hooks: &[RunHook], extra: &Map<String, Json>) -> Vec<NodeResult> {
     let mut results = vec![];
-    if templates.is_empty() {
+    if hooks.is_empty() {
         return results;
     }
     let mut session = context.deps.engine.session();
-    for (i, template) in templates.iter().enumerate() {
-        let project = &context.options.project;
-        let name = format!("{project}-on-run-{which}-{i}");
+    for (i, hook) in hooks.iter().enumerate() {
+        // numbered within their package, as in dbt
+        let number = hooks[..i].iter().filter(|h| h.package == hook.package).count();
+        let name = format!("{}-on-run-{which}-{number}", hook.package);
         let label = Arc::new(NodeLabel {
-            id: NodeId::of(ResourceType::Operation, project, &name),
+            id: NodeId::of(ResourceType::Operation, &hook.package, &name),
             kind: ResourceType::Operation,
             what: "hook".into(),
             name,
         });
         let began = Instant::now();
-        let (compile, template, extra) = (Arc::clone(&context.deps.compile), template.clone(), extra.clone());
-        let rendered = blocking(move || compile.render(None, &template, &extra)).await;
+        let (compile, given, extra) = (Arc::clone(&context.deps.compile), hook.clone(), extra.clone());
+        let rendered = blocking(move || compile.render(None, &given.sql, &given.place, &extra)).await;
         let ended = match rendered {
-            Ok(sql) => script(session.as_mut(), &sql, which).await.map(|()| sql),
+            Ok(sql) => script(session.as_mut(), &sql, which, &hook.place).await.map(|()| sql),
             Err(e) => Err(e),
         };
         let failed = ended.is_err();
@@ -74,11 +76,13 @@ pub(super) async fn on_run(context: &Arc<Context>, which: &str, templates: &[Str
     results
 }
 
-async fn script(session: &mut dyn Session, sql: &str, which: &str) -> Result<(), Diagnostics> {
+async fn script(session: &mut dyn Session, sql: &str, which: &str, place: &Place) -> Result<(), Diagnostics> {
     for range in session.split(sql) {
         let statement = &sql[range];
         if let Err(e) = session.execute(statement).await {
-            let mut fault = Diagnostic::error(e.code, e.message).note(format!("in the on-run-{which} hook `{}`", one_line(statement)));
+            let label = format!("in this on-run-{which} hook");
+            let mut fault =
+                Diagnostic::error(e.code, e.message).at(place.clone(), label).note(format!("the statement is `{}`", one_line(statement)));
             fault.help = e.help;
             fault.notes.extend(e.notes);
             return Err(fault.into());

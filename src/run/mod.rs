@@ -11,7 +11,9 @@ mod executor;
 mod hooks;
 mod incremental;
 mod ingest;
+mod introspection;
 mod materialize;
+mod project_source;
 mod retry;
 mod schedule;
 mod script;
@@ -30,6 +32,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 pub use cancel::Cancellation;
 pub use compile::{Compile, CompiledNode, Nowhere, Places};
 pub use executor::execute;
+pub use introspection::Introspection;
+pub use project_source::ProjectSource;
 pub use retry::Retry;
 pub use seed::read as read_seed;
 
@@ -39,6 +43,7 @@ use crate::{
     graph::{AdapterConfig, Node},
     ingest::Adapter,
     names::RunId,
+    project::project_file::RunHook,
     run::event::NodeResult,
 };
 
@@ -52,8 +57,8 @@ pub struct Deps {
     pub compile: Arc<dyn Compile>,
     pub adapters: AdapterFactory,
     /// Templates, in order; of all packages.
-    pub on_run_start: Vec<String>,
-    pub on_run_end: Vec<String>,
+    pub on_run_start: Vec<RunHook>,
+    pub on_run_end: Vec<RunHook>,
 }
 
 /// How a run is done. The clock and the id are given, so that a replayed run is the same run.
@@ -62,7 +67,6 @@ pub struct RunOptions {
     pub project_dir: PathBuf,
     /// `target/`, where compiled and executed SQL is written.
     pub target_dir: PathBuf,
-    pub project: String,
     /// The profile's target, for the header.
     pub target: String,
     /// Part of fingerprints: `datafusion`, `snowflake`.

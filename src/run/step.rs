@@ -115,6 +115,14 @@ impl Task {
         let compiled = blocking(move || compile.compile(&id)).await;
         progress.timing.push(("compile", started, Utc::now()));
         let compiled = compiled?;
+        for line in &compiled.logs {
+            let level = if line.info { LogLevel::Info } else { LogLevel::Debug };
+            // without the node: at debug level a node's messages are its SQL
+            self.context.send(Event::Log { level, node: None, message: line.message.clone() });
+        }
+        for diagnostic in &compiled.warnings.0 {
+            self.context.send(Event::Warning { node: Some(Arc::clone(&self.label)), diagnostic: diagnostic.clone() });
+        }
         let path = self.artifact("compiled");
         state::write_atomically(&path, compiled.sql.as_bytes())?;
         progress.compiled_code = Some(compiled.sql.clone());

@@ -24,7 +24,7 @@ struct World {
     folder: tempfile::TempDir,
     options: RunOptions,
     adapters: AdapterFactory,
-    on_run: (Vec<String>, Vec<String>),
+    on_run: (Vec<RunHook>, Vec<RunHook>),
     cancel: Cancellation,
     nodes: Vec<Node>,
 }
@@ -43,7 +43,6 @@ impl World {
         let options = RunOptions {
             project_dir: folder.path().into(),
             target_dir: folder.path().join("target"),
-            project: "p".into(),
             target: "dev".into(),
             engine: "datafusion".into(),
             threads: 4,
@@ -64,7 +63,7 @@ impl World {
         let plan = Plan::new(&self.nodes, &selected, &PlanOptions::new(Verb::Build));
         let deps = Deps {
             engine: Arc::new(self.engine.clone()),
-            compile: Arc::new(FakeProject::new(self.nodes.clone())),
+            compile: Arc::new(FakeProject::new(self.nodes.clone(), self.folder.path().into())),
             adapters: Arc::clone(&self.adapters),
             on_run_start: self.on_run.0.clone(),
             on_run_end: self.on_run.1.clone(),
@@ -80,6 +79,11 @@ impl World {
     fn node(&mut self, name: &str) -> &mut Node {
         self.nodes.iter_mut().find(|n| n.name == name).expect("a node of the graph")
     }
+}
+
+fn run_hook(sql: &str) -> RunHook {
+    let file = SourceFile::new("dbt_project.yml", format!("on-run-start: {sql}\n"));
+    RunHook { package: "p".into(), sql: sql.into(), place: crate::diagnostic::Place::new(&file, 14..14 + sql.len()) }
 }
 
 /// `a success; b error: message`, in the order of names.
@@ -263,7 +267,7 @@ async fn unknown_materializations_have_a_hint() {
 #[tokio::test(flavor = "multi_thread")]
 async fn hooks_run_around_a_node_and_around_the_run() {
     let mut world = World::new("a", &[]);
-    world.on_run = (vec!["set x = 1; set y = 2".into()], vec!["insert {{ results | length }}".into()]);
+    world.on_run = (vec![run_hook("set x = 1; set y = 2")], vec![run_hook("insert {{ results | length }}")]);
     let hook = |sql: &str| crate::graph::Hook { sql: sql.into(), transaction: true };
     world.node("a").config.pre_hook = vec![hook("before")];
     world.node("a").config.post_hook = vec![hook("after")];
@@ -276,7 +280,7 @@ async fn hooks_run_around_a_node_and_around_the_run() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_start_hook_skips_all() {
     let mut world = World::new("a", &[]);
-    world.on_run.0 = vec!["FAIL".into()];
+    world.on_run.0 = vec![run_hook("FAIL")];
     insta::assert_snapshot!(show(&world.run().await), @r"
     a skipped: skipped because an on-run-start hook failed
     p-on-run-start-0 error: told to fail

@@ -77,9 +77,7 @@ impl Yaml {
             Json::String(s) => Value::String(s),
             Json::Array(items) => Value::List(items.into_iter().map(|v| Self::from_json(v, range.clone())).collect()),
             Json::Object(map) => Value::Map(
-                map.into_iter()
-                    .map(|(key, v)| Entry { key, key_range: range.clone(), value: Self::from_json(v, range.clone()) })
-                    .collect(),
+                map.into_iter().map(|(key, v)| Entry { key, key_range: range.clone(), value: Self::from_json(v, range.clone()) }).collect(),
             ),
         };
         Self { range, value }
@@ -98,6 +96,19 @@ impl Yaml {
             Value::Map(entries) => {
                 for entry in entries.iter_mut().filter(|e| !skip.contains(&e.key.trim_start_matches('+'))) {
                     entry.value.render(skip, render);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Visits the value of every key of this name, wherever it stands.
+    pub fn each(&mut self, key: &str, visit: &mut dyn FnMut(&mut Yaml)) {
+        match &mut self.value {
+            Value::List(items) => items.iter_mut().for_each(|i| i.each(key, visit)),
+            Value::Map(entries) => {
+                for entry in entries {
+                    if entry.key == key { visit(&mut entry.value) } else { entry.value.each(key, visit) }
                 }
             }
             _ => {}

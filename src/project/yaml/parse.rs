@@ -140,7 +140,7 @@ impl Builder<'_> {
         match &mut open.content {
             Content::List(items) => items.push(yaml),
             Content::Map { entries, merges, key } => match key.take() {
-                None => match key_text(&yaml) {
+                None => match key_text(&yaml, &self.file.text) {
                     Some(text) => *key = Some((text, yaml.range, is_merge)),
                     None => {
                         // the pair is read on under a name that cannot clash, so that further faults are found
@@ -251,13 +251,12 @@ fn count(yaml: &Yaml) -> usize {
     }
 }
 
-fn key_text(yaml: &Yaml) -> Option<String> {
+/// As written: PyYAML would make `off:` and `no:` booleans, which nobody meant.
+fn key_text(yaml: &Yaml, text: &str) -> Option<String> {
     match &yaml.value {
         Value::String(s) => Some(s.clone()),
-        Value::Number(_, text) => Some(text.clone()),
-        // PyYAML's `on:` and `no:` keys are booleans that nobody meant; the text at hand is what was written
-        Value::Bool(b) => Some(b.to_string()),
-        Value::Null => Some("null".into()),
+        Value::Number(_, written) => Some(written.clone()),
+        Value::Bool(_) | Value::Null => text.get(yaml.range.clone()).map(str::to_owned),
         Value::List(_) | Value::Map(_) => None,
     }
 }
@@ -288,6 +287,7 @@ mod tests {
             ("b: &b {x: 1, y: 2}\nc:\n  <<: *b\n  x: 3\n", r#"{"b":{"x":1,"y":2},"c":{"x":3,"y":2}}"#),
             ("a: &a {x: 1}\nc:\n  <<: [*a, {z: 9}]\n", r#"{"a":{"x":1},"c":{"x":1,"z":9}}"#),
             ("v: !!str 1.10\n", r#"{"v":"1.10"}"#),
+            ("off: x\n", r#"{"off":"x"}"#),
             ("1.10: x\n", r#"{"1.10":"x"}"#),
             ("a: 1\nb: 2\na: 3\n", "a.yml:3:1 yaml/duplicate-key remove one of them"),
             ("a: 1\n---\nb: 2\n", "a.yml:2:1 yaml/several-documents"),
@@ -319,7 +319,8 @@ mod tests {
 
     #[test]
     fn every_value_knows_its_range() {
-        let text = "# süß\r\nmodels:\r\n  - name: größe   # x\r\n    meta: {a: 1}\r\n    list:\r\n      - p\r\n      - 'q r'\r\nlast: \"é\"\r\n";
+        let text =
+            "# süß\r\nmodels:\r\n  - name: größe   # x\r\n    meta: {a: 1}\r\n    list:\r\n      - p\r\n      - 'q r'\r\nlast: \"é\"\r\n";
         let file = SourceFile::new("a.yml", text);
         let root = parse(&file).expect("valid");
         let mut seen = vec![];

@@ -255,7 +255,7 @@ fn as_decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
 
 fn as_binary(text: &str) -> Option<Vec<u8>> {
     let text = text.trim();
-    (text.len() % 2 == 0 && text.is_ascii())
+    (text.len().is_multiple_of(2) && text.is_ascii())
         .then(|| (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).ok()).collect())
         .flatten()
 }

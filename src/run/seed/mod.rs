@@ -45,7 +45,7 @@ pub(super) async fn run(task: &Task, progress: &mut Progress) -> Result<Status, 
 async fn seed(task: &Task, progress: &mut Progress) -> Result<(), Diagnostics> {
     let node = Arc::clone(&task.node);
     let relation = node.relation.clone().ok_or_else(|| materialize::no_relation(task))?;
-    let path = task.context.options.project_dir.join(&node.original_file_path);
+    let path = task.context.deps.compile.seed_file(&node);
     let reader = Arc::clone(&node);
     let (content, (schema, batches)) = blocking(move || {
         let content = std::fs::read(&path).map_err(|e| {

@@ -1,0 +1,541 @@
+//! The way from a folder to a [`Project`], step by step. Every step collects its faults; only what later steps cannot do
+//! without (a name, a profile, macros that parse) ends the way early.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use chrono::{DateTime, Utc};
+use indexmap::IndexMap;
+use rayon::prelude::*;
+use serde_json::{Map, Value as Json};
+
+use super::{
+    Project,
+    draft::{Blueprint, Body, Draft, Drafting, Patches, blueprints},
+    files::Files,
+    package::{Package, PackageFiles, ResourceFile, fqn, read_package, read_project_file},
+    profile::{Profile, ProfileSearch},
+    project_file::{self, command_line_vars},
+    properties::{self, NodeProperties, Properties},
+    reference::{Lookup, References, State, disabled},
+    relation::Namer,
+    yaml::{self, Yaml},
+};
+use crate::{
+    diagnostic::{Diagnostic, Diagnostics, Place, SourceFile},
+    graph::{Graph, Node},
+    names::{NodeId, ResourceType, nearest},
+    template::{Environment, EnvironmentLookup, MacroFile, ProjectContext, jinja::named_blocks},
+};
+
+/// What the command line and the process environment say. The only door through which either comes in.
+#[derive(Clone)]
+pub struct LoadOptions {
+    pub files: Files,
+    pub project_dir: PathBuf,
+    /// `--profiles-dir` or `DBT_PROFILES_DIR`.
+    pub profiles_dir: Option<PathBuf>,
+    /// The user's home, for `~/.dbt`.
+    pub home: Option<PathBuf>,
+    pub profile: Option<String>,
+    pub target: Option<String>,
+    /// `--vars`: YAML text.
+    pub vars: Option<String>,
+    pub threads: Option<usize>,
+    /// `--local`: run a Snowflake target on the local engine; `target.type` stays.
+    pub local: bool,
+    pub env: EnvironmentLookup,
+    /// `flags.X` of templates, keys in upper case; over those of `dbt_project.yml`.
+    pub flags: Map<String, Json>,
+    pub invocation_id: String,
+    pub run_started_at: DateTime<Utc>,
+}
+
+impl LoadOptions {
+    pub fn new(project_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            files: Files::Disk,
+            project_dir: project_dir.into(),
+            profiles_dir: None,
+            home: None,
+            profile: None,
+            target: None,
+            vars: None,
+            threads: None,
+            local: false,
+            env: Arc::new(|_| None),
+            flags: Map::new(),
+            invocation_id: String::new(),
+            run_started_at: DateTime::UNIX_EPOCH,
+        }
+    }
+}
+
+/// Loads a project, or tells everything that is wrong with it, file by file.
+pub fn load(options: &LoadOptions) -> Result<Project, Diagnostics> {
+    match load_steps(options) {
+        Ok(mut project) => {
+            tidy(&mut project.warnings);
+            Ok(project)
+        }
+        Err(mut faults) => {
+            tidy(&mut faults);
+            Err(faults)
+        }
+    }
+}
+
+/// In the order of files and lines; what several nodes inherit is told once.
+fn tidy(faults: &mut Diagnostics) {
+    let key = |d: &Diagnostic| d.place.as_ref().map(|p| (p.file.path().to_owned(), p.range.start));
+    faults.0.sort_by_cached_key(key);
+    faults.0.dedup_by(|b, a| a.code == b.code && a.message == b.message && key(a) == key(b));
+}
+
+fn load_steps(options: &LoadOptions) -> Result<Project, Diagnostics> {
+    let mut faults = Diagnostics::default();
+    let cli_vars = match &options.vars {
+        Some(text) => command_line_vars(text)?,
+        None => Map::new(),
+    };
+    let early = early_environment(options, &cli_vars)?;
+    let Some(packages) = packages(options, &early, &mut faults) else { return Err(faults) };
+    let profile = profile(options, &packages[0], &early, &mut faults);
+    let files: Vec<PackageFiles> = packages.iter().map(|p| read_package(&options.files, p, &mut faults)).collect();
+    let docs = docs(&files, &mut faults);
+    let Some(profile) = profile else { return Err(faults) };
+
+    let context = context(options, &packages, &profile, cli_vars, &docs);
+    let macros: Vec<MacroFile> = files.iter().flat_map(|f| f.macros.iter().cloned()).collect();
+    let environment = match Environment::new(context, &macros) {
+        Ok(environment) => Arc::new(environment),
+        Err(more) => {
+            faults.extend(more);
+            return Err(faults);
+        }
+    };
+    let mut packages = packages;
+    for package in &mut packages {
+        let (mut yaml, file) = (package.yaml.clone(), package.file.file.clone());
+        render(&environment, &mut yaml, &file, project_file::UNRENDERED, &mut faults);
+        package.file.read_configs(&yaml, &mut faults);
+    }
+    let properties = read_properties(&files, &environment, &mut faults);
+    let drafts = {
+        let drafting = Drafting {
+            environment: &environment,
+            packages: &packages,
+            namer: Namer::new(&environment, &profile, packages[0].name()),
+            patches: patches(&properties, &mut faults),
+            store_failures: environment.context().flags.get("STORE_FAILURES") == Some(&Json::Bool(true)),
+        };
+        draft_all(&drafting, &files, &properties, &mut faults)
+    };
+    finish(options, packages, profile, environment, docs, properties, drafts, faults)
+}
+
+/// Knows variables of the command line and the environment only: enough for `dbt_project.yml` and `profiles.yml`.
+fn early_environment(options: &LoadOptions, cli_vars: &Map<String, Json>) -> Result<Environment, Diagnostics> {
+    let mut context = ProjectContext::new("");
+    context.env = options.env.clone();
+    context.cli_vars = cli_vars.clone();
+    context.flags = options.flags.clone();
+    context.invocation_id = options.invocation_id.clone();
+    context.run_started_at = options.run_started_at;
+    Environment::new(context, &[])
+}
+
+fn render(environment: &Environment, yaml: &mut Yaml, file: &Arc<SourceFile>, skip: &[&str], faults: &mut Diagnostics) {
+    if !yaml::has_template(&file.text) {
+        return;
+    }
+    yaml.render(skip, &mut |text, range| match environment.render_yaml_text(text, &Place::new(file, range)) {
+        Ok(json) => Some(json),
+        Err(more) => {
+            faults.extend(more);
+            None
+        }
+    });
+}
+
+/// The root project first, then what is installed, by folder name.
+fn packages(options: &LoadOptions, early: &Environment, faults: &mut Diagnostics) -> Option<Vec<Package>> {
+    const LATER: [&str; 9] = ["models", "seeds", "snapshots", "sources", "data_tests", "tests", "analyses", "exposures", "unit_tests"];
+    let skip: Vec<&str> = project_file::UNRENDERED.iter().copied().chain(LATER).collect();
+    let mut render_early = |yaml: &mut Yaml, file: &Arc<SourceFile>, faults: &mut Diagnostics| render(early, yaml, file, &skip, faults);
+    let root = read_project_file(&options.files, &options.project_dir, Path::new(""), &mut render_early, faults)?;
+    let installed = options.project_dir.join(&root.file.folders.packages);
+    let mut all = vec![root];
+    for folder in options.files.folders(&installed) {
+        if options.files.is_file(&folder.join("dbt_project.yml")) {
+            let shown = folder.strip_prefix(&options.project_dir).unwrap_or(&folder).to_owned();
+            all.extend(read_project_file(&options.files, &folder, &shown, &mut render_early, faults));
+        }
+    }
+    Some(all)
+}
+
+fn profile(options: &LoadOptions, root: &Package, early: &Environment, faults: &mut Diagnostics) -> Option<Profile> {
+    let named = root.file.profile.as_ref();
+    let search = ProfileSearch {
+        files: &options.files,
+        project_dir: &options.project_dir,
+        profiles_dir: options.profiles_dir.as_deref(),
+        home: options.home.as_deref(),
+        name: options.profile.as_deref().or(named.map(|(name, _)| name.as_str())),
+        named_at: if options.profile.is_none() { named.map(|(_, place)| place.clone()) } else { None },
+        target: options.target.as_deref(),
+        threads: options.threads,
+    };
+    search.load(&|text, place| early.render_yaml_text_with_secrets(text, place), faults)
+}
+
+/// `{% docs name %}` blocks of all packages; the root project's win.
+fn docs(files: &[PackageFiles], faults: &mut Diagnostics) -> IndexMap<String, String> {
+    let mut docs = IndexMap::new();
+    for file in files.iter().flat_map(|f| &f.docs) {
+        match named_blocks(file, "docs") {
+            Ok(blocks) => {
+                for block in blocks {
+                    docs.entry(block.name).or_insert_with(|| file.text.get(block.body).unwrap_or("").trim().to_owned());
+                }
+            }
+            Err(fault) => faults.push(*fault),
+        }
+    }
+    docs
+}
+
+fn context(
+    options: &LoadOptions,
+    packages: &[Package],
+    profile: &Profile,
+    cli_vars: Map<String, Json>,
+    docs: &IndexMap<String, String>,
+) -> ProjectContext {
+    let root = &packages[0].file;
+    let names: Vec<&str> = packages.iter().map(Package::name).collect();
+    let (vars, mut package_vars) = root.split_vars(&names);
+    for package in &packages[1..] {
+        // a package's own variables hold below what the root project says for it
+        let (own, _) = package.file.split_vars(&[]);
+        let over = package_vars.shift_remove(package.name()).unwrap_or_default();
+        let mut merged: Map<String, Json> = own.into_iter().filter(|(k, _)| !vars.contains_key(k)).collect();
+        merged.extend(over);
+        package_vars.insert(package.name().to_owned(), merged);
+    }
+    let mut context = ProjectContext::new(packages[0].name());
+    context.target = profile.target();
+    context.vars = vars;
+    context.package_vars = package_vars;
+    context.cli_vars = cli_vars;
+    context.env = options.env.clone();
+    context.invocation_id = options.invocation_id.clone();
+    context.run_started_at = options.run_started_at;
+    context.flags = root.flags.iter().map(|(k, v)| (k.to_uppercase(), v.clone())).collect();
+    context.flags.extend(options.flags.clone());
+    context.dispatch = root.dispatch.clone();
+    context.engine = if options.local { "datafusion".into() } else { profile.type_.clone() };
+    context.docs = docs.clone();
+    context
+}
+
+/// What one YAML file says, and where it lies.
+pub(super) struct ReadProperties<'a> {
+    package: usize,
+    file: &'a ResourceFile,
+    found: Properties,
+}
+
+fn read_properties<'a>(files: &'a [PackageFiles], environment: &Environment, faults: &mut Diagnostics) -> Vec<ReadProperties<'a>> {
+    let all: Vec<(usize, &ResourceFile)> = files.iter().enumerate().flat_map(|(p, f)| f.properties.iter().map(move |y| (p, y))).collect();
+    let read: Vec<(ReadProperties<'a>, Diagnostics)> = all
+        .into_par_iter()
+        .map(|(package, file)| {
+            let mut faults = Diagnostics::default();
+            let found = match yaml::parse(&file.file) {
+                Ok(mut yaml) => {
+                    render(environment, &mut yaml, &file.file, properties::UNRENDERED, &mut faults);
+                    yaml.each("adapter", &mut |adapter| {
+                        adapter.render(&["input"], &mut |text, range| {
+                            let rendered = environment.render_yaml_text_with_secrets(text, &Place::new(&file.file, range));
+                            rendered.map_err(|more| faults.extend(more)).ok()
+                        });
+                    });
+                    Properties::read(&file.file, &yaml, &mut faults)
+                }
+                Err(more) => {
+                    faults.extend(more);
+                    Properties::default()
+                }
+            };
+            (ReadProperties { package, file, found }, faults)
+        })
+        .collect();
+    read.into_iter()
+        .map(|(properties, more)| {
+            faults.extend(more);
+            properties
+        })
+        .collect()
+}
+
+/// Entries by the node they describe; one node has one entry.
+fn patches<'a>(properties: &'a [ReadProperties<'_>], faults: &mut Diagnostics) -> Patches<'a> {
+    let mut patches: Patches<'a> = HashMap::new();
+    for read in properties {
+        for node in &read.found.nodes {
+            let key = (read.package, node.kind, node.name.as_str());
+            if let Some(first) = patches.get(&key) {
+                faults.push(
+                    Diagnostic::error("project/duplicate-entry", format!("two YAML entries describe the {} `{}`", node.kind, node.name))
+                        .at(node.place.clone(), "the second one")
+                        .related(first.place.clone(), "the first one")
+                        .help("put them together"),
+                );
+            } else {
+                patches.insert(key, node);
+            }
+        }
+    }
+    patches
+}
+
+/// Drafts in the order that the graph keeps among equals: sources, seeds, models, snapshots, analyses, tests, exposures.
+fn draft_all(drafting: &Drafting<'_>, files: &[PackageFiles], properties: &[ReadProperties<'_>], faults: &mut Diagnostics) -> Vec<Draft> {
+    let mut plans: Vec<Blueprint> = vec![];
+    for (index, package) in files.iter().enumerate() {
+        let name = drafting.packages[index].name();
+        for file in &package.resources {
+            plans.extend(blueprints(index, name, file, faults));
+        }
+    }
+    for read in properties {
+        plans.extend(read.found.nodes.iter().filter_map(|n| yaml_snapshot(drafting, read, n)));
+    }
+    let rank = |kind| match kind {
+        ResourceType::Source => 0,
+        ResourceType::Seed => 1,
+        ResourceType::Model => 2,
+        ResourceType::Snapshot => 3,
+        ResourceType::Analysis => 4,
+        _ => 5,
+    };
+    plans.sort_by_key(|p| rank(p.kind));
+
+    let tables: Vec<_> =
+        properties.iter().flat_map(|r| r.found.sources.iter().flat_map(move |s| s.tables.iter().map(move |t| (r, s, t)))).collect();
+    let mut drafts: Vec<Draft> =
+        tables.into_par_iter().map(|(r, s, t)| drafting.source(r.package, &r.file.path, &r.file.original_path, s, t)).collect();
+    drafts.par_extend(plans.par_iter().map(|p| drafting.draft(p)));
+
+    unmatched(properties, &drafts, faults);
+    let by_file: HashMap<&Path, &ReadProperties<'_>> = properties.iter().map(|r| (r.file.file.path(), r)).collect();
+    let tests: Vec<Draft> = drafts
+        .par_iter()
+        .filter(|d| d.state != State::Disabled)
+        .flat_map_iter(|draft| {
+            draft.tests.iter().filter_map(|(column, test)| {
+                let read = by_file.get(test.place.file.path())?;
+                let mut made = drafting.generic_test(read.package, &read.file.path, draft, column.as_ref(), test);
+                made.node.original_file_path = read.file.original_path.clone();
+                Some(made)
+            })
+        })
+        .collect();
+    drafts.extend(tests);
+    for read in properties {
+        let entries = read.found.exposures.iter().map(|e| drafting.exposure(read.package, &read.file.path, e));
+        let units = read.found.unit_tests.iter().map(|t| drafting.unit_test(read.package, &read.file.path, t));
+        drafts.extend(entries.chain(units).map(|mut d| {
+            d.node.original_file_path = read.file.original_path.clone();
+            d
+        }));
+    }
+    drafts
+}
+
+/// A snapshot that only YAML defines: `relation: ref('orders')` (dbt documentation, "Add snapshots to your DAG").
+fn yaml_snapshot(drafting: &Drafting<'_>, read: &ReadProperties<'_>, node: &NodeProperties) -> Option<Blueprint> {
+    let (relation, place) = node.relation.as_ref()?;
+    Some(Blueprint {
+        package: read.package,
+        kind: ResourceType::Snapshot,
+        name: node.name.clone(),
+        fqn: fqn(drafting.packages[read.package].name(), &read.file.path, &[&node.name]),
+        path: read.file.path.clone(),
+        original_path: read.file.original_path.clone(),
+        file: read.file.file.clone(),
+        body: Some(Body::Text(place.clone())),
+        raw_code: format!("select * from {{{{ {relation} }}}}"),
+    })
+}
+
+/// Entries that describe nothing.
+fn unmatched(properties: &[ReadProperties<'_>], drafts: &[Draft], faults: &mut Diagnostics) {
+    let names: HashSet<(ResourceType, &str)> = drafts.iter().map(|d| (d.node.kind, d.node.name.as_str())).collect();
+    for node in properties.iter().flat_map(|r| &r.found.nodes).filter(|n| !names.contains(&(n.kind, n.name.as_str()))) {
+        let warning = Diagnostic::warning("project/unmatched-entry", format!("there is no {} named `{}`", node.kind, node.name))
+            .at(node.place.clone(), "this entry describes nothing");
+        let other = names.iter().filter(|(_, name)| *name == node.name).map(|(kind, _)| *kind).min();
+        faults.push(match other {
+            Some(kind) => warning.help(format!("a {kind} has this name; its entry belongs under another key")),
+            None => match nearest(&node.name, names.iter().filter(|(k, _)| *k == node.kind).map(|(_, n)| *n)) {
+                Some(near) => warning.help(format!("did you mean `{near}`?")),
+                None => warning,
+            },
+        });
+    }
+}
+
+/// Binds references, checks what only the whole can show, and builds the graph.
+#[allow(clippy::too_many_arguments)] // the last step takes what all others made
+fn finish(
+    options: &LoadOptions,
+    packages: Vec<Package>,
+    profile: Profile,
+    environment: Arc<Environment>,
+    docs: IndexMap<String, String>,
+    properties: Vec<ReadProperties<'_>>,
+    mut drafts: Vec<Draft>,
+    mut faults: Diagnostics,
+) -> Result<Project, Diagnostics> {
+    let mut references = References::new(packages[0].name());
+    for draft in &drafts {
+        if let Some(first) = references.add(&draft.node, draft.state) {
+            faults.push(
+                Diagnostic::error("graph/duplicate-name", format!("`{}` and `{}` have one name", first.id, draft.node.id))
+                    .at(draft.node.declared_at(), "the second one")
+                    .related(first.place.clone(), "the first one")
+                    .help("`ref()` could not tell them apart; rename one of them"),
+            );
+        }
+    }
+    unused_configs(&packages[0], &drafts, &mut faults);
+    let (mut nodes, mut disabled_nodes, mut bodies) = (vec![], vec![], HashMap::new());
+    for draft in &mut drafts {
+        faults.extend(std::mem::take(&mut draft.faults));
+    }
+    // a model that is broken is left out of the graph with what hangs on it; its own faults say why
+    for mut draft in drafts {
+        match draft.state {
+            State::Disabled => disabled_nodes.push(draft.node),
+            State::Broken => {}
+            State::Enabled => {
+                if bind(&mut draft.node, &references, &mut faults) {
+                    if let Some(body) = draft.body {
+                        bodies.insert(draft.node.id.clone(), body);
+                    }
+                    nodes.push(draft.node);
+                } else {
+                    disabled_nodes.push(draft.node);
+                }
+            }
+        }
+    }
+    let known: HashSet<NodeId> = nodes.iter().map(|n| n.id.clone()).collect();
+    for node in &mut nodes {
+        node.depends_on.retain(|id| known.contains(id));
+    }
+    let graph = match Graph::new(nodes) {
+        Ok(graph) => graph,
+        Err(more) => {
+            faults.extend(more);
+            return Err(faults);
+        }
+    };
+    if faults.has_errors() {
+        return Err(faults);
+    }
+    let (mut on_run_start, mut on_run_end) = (vec![], vec![]);
+    for package in &packages {
+        on_run_start.extend(package.file.on_run_start.iter().cloned());
+        on_run_end.extend(package.file.on_run_end.iter().cloned());
+    }
+    let mut groups = IndexMap::new();
+    let mut macros = vec![];
+    for read in properties {
+        groups.extend(read.found.groups);
+        macros.extend(read.found.macros);
+    }
+    Ok(Project {
+        name: packages[0].name().to_owned(),
+        root: options.project_dir.clone(),
+        engine: environment.context().engine.clone(),
+        files: options.files.clone(),
+        profile,
+        graph,
+        environment,
+        warnings: faults,
+        on_run_start,
+        on_run_end,
+        packages,
+        docs,
+        macros,
+        groups,
+        disabled: disabled_nodes,
+        references,
+        bodies,
+    })
+}
+
+/// Fills `depends_on`. `false`: the node is a test that looks at something disabled, and is disabled with it, as in dbt.
+fn bind(node: &mut Node, references: &References, faults: &mut Diagnostics) -> bool {
+    let mut found: Vec<NodeId> = vec![];
+    let mut off = vec![];
+    for call in &node.refs {
+        match references.node(call.package.as_deref(), &call.name, &node.package) {
+            Lookup::Found(named) => found.push(named.id.clone()),
+            Lookup::Disabled(named) => off.push((named, call.place.clone())),
+            Lookup::Broken => {}
+            Lookup::Unknown => faults.push(references.unknown_ref(call)),
+        }
+    }
+    for call in &node.sources {
+        match references.source(&call.source, &call.table, &node.package) {
+            Lookup::Found(named) => found.push(named.id.clone()),
+            Lookup::Disabled(named) => off.push((named, call.place.clone())),
+            Lookup::Broken => {}
+            Lookup::Unknown => faults.push(references.unknown_source(call)),
+        }
+    }
+    let is_test = matches!(node.kind, ResourceType::Test | ResourceType::UnitTest | ResourceType::Exposure);
+    for (named, place) in &off {
+        if is_test {
+            let message = format!("the {} `{}` needs `{}`, which is disabled", node.kind, node.name, named.id);
+            faults.push(Diagnostic::warning("graph/disabled-ref", message).at(place.clone(), "so this is left out"));
+        } else {
+            faults.push(disabled(named, place.clone()));
+        }
+    }
+    let mut seen = HashSet::new();
+    found.retain(|id| seen.insert(id.clone()));
+    if let Some(adapter) = node.source.as_mut().and_then(|s| s.adapter.as_mut()) {
+        adapter.input = found.first().cloned();
+    }
+    node.depends_on = found;
+    if node.kind == ResourceType::Test && node.test.is_none() {
+        // a singular test belongs to a node when it looks at that one alone
+        let attached_to = if let [only] = &node.depends_on[..] { Some(only.clone()) } else { None };
+        node.test = Some(crate::graph::TestInfo { generic: None, attached_to, column: None });
+    }
+    off.is_empty() || !is_test
+}
+
+/// Folders of configuration in the root project that no node lies in.
+fn unused_configs(root: &Package, drafts: &[Draft], faults: &mut Diagnostics) {
+    for (kind, tree) in &root.file.configs {
+        let fqns: HashSet<&[String]> =
+            drafts.iter().filter(|d| d.node.kind == *kind).flat_map(|d| (1..=d.node.fqn.len()).map(|n| &d.node.fqn[..n])).collect();
+        let owned = |path: &[&str]| fqns.contains(&path.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>()[..]);
+        let mut found = vec![];
+        tree.unused(&owned, &mut vec![], &mut found);
+        for (place, path) in found {
+            let message = format!("the configuration of {kind}s for `{path}` applies to nothing");
+            faults.push(Diagnostic::warning("project/unused-config", message).at(place, "no such folder or node"));
+        }
+    }
+}
