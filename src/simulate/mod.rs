@@ -4,11 +4,14 @@
 //! events draw from one [`catalog`], so that they can be joined. Nothing here reads a project, and nothing but the
 //! writers at the rim ([`charts::run`], [`eventsim::run`]) touches a file.
 
+mod adapter;
 pub mod catalog;
 mod chance;
 pub mod charts;
 mod error;
+pub mod eventsim;
 
+pub use adapter::adapter;
 pub use error::SimulateError;
 
 /// The last day of the committed recordings: the default end of every simulation, so that streams meet charts.

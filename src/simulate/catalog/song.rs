@@ -132,7 +132,12 @@ fn title(scene: Scene, chance: &mut Chance) -> String {
         Scene::Band => 0.8,
         _ => 0.0,
     };
-    let fill = |phrase: &str, noun: &str| phrase.replace("{n}", noun);
+    let fill = |phrase: &str, noun: &str| {
+        // Korean particles depend on whether the noun ends in a consonant: every 28th syllable of the block has none
+        let open = noun.chars().next_back().is_some_and(|c| ('가'..='힣').contains(&c) && (c as u32 - '가' as u32).is_multiple_of(28));
+        let phrase = if open { phrase.replace("{n}을", "{n}를").replace("{n}이 ", "{n}가 ") } else { phrase.to_owned() };
+        phrase.replace("{n}", noun)
+    };
     if chance.happens(korean_share) {
         let noun = chance.pick(words::KOREAN_NOUN);
         return match chance.below(10) {

@@ -12,10 +12,10 @@ use super::service::Service;
 use crate::simulate::{catalog::Catalog, chance::Chance};
 
 /// Days before the first whose ranks count towards peaks.
-const LOOK_BACK: u64 = 40;
-const SHORTEST: u64 = 45;
+const LOOK_BACK: u64 = 32;
+const SHORTEST: u64 = 28;
 const FADE: f64 = 0.8;
-const MEMORY: i64 = 12;
+const MEMORY: usize = 12;
 
 pub(super) struct History {
     first: NaiveDate,
@@ -37,10 +37,12 @@ impl History {
         let first = catalog.anchor.checked_sub_days(Days::new(length))?;
         let tastes: Vec<f64> = (0..catalog.songs.len()).map(|s| service.taste(catalog, s, seed)).collect();
         let mut history = Self { first, orders: vec![], ranks: vec![], plays: vec![] };
-        for day in first.iter_days().take(length as usize + 1) {
+        let common = wander(seed, 0, tastes.len(), first, length as usize + 1);
+        let own = wander(seed, 1 + service as u64, tastes.len(), first, length as usize + 1);
+        for (t, day) in first.iter_days().take(length as usize + 1).enumerate() {
             let heat = |song: usize| {
                 let base = catalog.songs[song].heat(day)?;
-                Some(base + tastes[song] + wander(seed, 0, song, day) * 0.05 + wander(seed, 1 + service as u64, song, day) * 0.03)
+                Some(base + tastes[song] + common[song][t] * 0.05 + own[song][t] * 0.03)
             };
             let plays: Vec<f64> = (0..catalog.songs.len()).map(|s| heat(s).map_or(0.0, libm::exp)).collect();
             let mut order: Vec<usize> = (0..plays.len()).filter(|s| plays[*s] > 0.0).collect();
@@ -82,13 +84,15 @@ impl History {
     }
 }
 
-fn wander(seed: u64, stream: u64, song: usize, day: NaiveDate) -> f64 {
-    let today = i64::from(day.num_days_from_ce());
-    let mut factor = 1.0;
-    let mut sum = 0.0;
-    for back in 0..MEMORY {
-        sum += factor * Chance::of(seed, &[5, stream, song as u64, (today - back) as u64]).normal();
-        factor *= FADE;
-    }
-    sum
+/// By song and day: the sum of the fading pushes of the days up to it.
+fn wander(seed: u64, stream: u64, songs: usize, first: NaiveDate, days: usize) -> Vec<Vec<f64>> {
+    let start = i64::from(first.num_days_from_ce()) - MEMORY as i64;
+    (0..songs as u64)
+        .map(|song| {
+            let pushes: Vec<f64> =
+                (0..(days + MEMORY) as i64).map(|t| Chance::of(seed, &[5, stream, song, (start + t) as u64]).normal()).collect();
+            // oldest first: the same order of additions for a day in every range
+            (0..days).map(|t| pushes[t + 1..=t + MEMORY].iter().fold(0.0, |sum, push| sum * FADE + push)).collect()
+        })
+        .collect()
 }
