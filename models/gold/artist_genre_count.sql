@@ -11,12 +11,19 @@ today as (
 
 ),
 
+of_today as (
+
+    select a.artist_id, a.artist_genre, a.date_time
+    from artist_info a
+    join today t on t.date_time = a.date_time
+
+),
+
 by_genre as (
 
-    select f.value::varchar as artist_genre, a.artist_id, a.date_time
-    from artist_info a
-    join today t on t.date_time = a.date_time,
-        lateral flatten(input => a.artist_genre) f
+    select f.value::varchar as artist_genre, o.artist_id, o.date_time
+    from of_today o,
+        lateral flatten(input => o.artist_genre) f
 
 )
 

@@ -11,12 +11,19 @@ today as (
 
 ),
 
+of_today as (
+
+    select a.title, a.song_genre, a.date_time
+    from artist_info a
+    join today t on t.date_time = a.date_time
+
+),
+
 by_genre as (
 
-    select f.value::varchar as song_genre, a.title, a.date_time
-    from artist_info a
-    join today t on t.date_time = a.date_time,
-        lateral flatten(input => a.song_genre) f
+    select f.value::varchar as song_genre, o.title, o.date_time
+    from of_today o,
+        lateral flatten(input => o.song_genre) f
 
 )
 

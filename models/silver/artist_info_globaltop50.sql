@@ -20,7 +20,7 @@ artist_info as (
 
 ),
 
--- artists of whom only the look-up knows belong to today
+-- artists of whom only the look-up knows belong to today, if there is a chart of today
 joined as (
 
     select
@@ -55,3 +55,4 @@ select
 from joined j
 cross join today d
 left join song_tags s on s.artist = j.artist and s.title = j.title
+where coalesce(j.date_time, d.date_time) is not null

@@ -56,3 +56,5 @@ select
 from joined j
 cross join today d
 left join song_tags s on s.artist = j.artist and s.title = j.title
+-- without a chart there is no today, and no list of its artists
+where d.date_time is not null
