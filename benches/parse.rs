@@ -1,19 +1,38 @@
-//! Cold loading of a generated project: `cargo bench --bench parse -- [models]` prints wall time and what was loaded.
+//! Cold loading of a project: `cargo bench --bench parse -- [models | folder]` prints wall time and what was loaded; a number
+//! generates a project of that many models.
 //!
 //! The budget on the design page: 10,000 models with tests in less than a second on two cores.
 
 use std::{error::Error, fmt::Write, fs, path::Path, time::Instant};
 
-use segue::project::{LoadOptions, load};
+use segue::{
+    diagnostic::{Style, render},
+    project::{LoadOptions, load},
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let models = std::env::args().skip(1).find_map(|a| a.parse().ok()).unwrap_or(10_000);
-    let folder = tempfile::tempdir()?;
-    generate(folder.path(), models)?;
+    let wanted = std::env::args().skip(1).find(|a| !a.starts_with('-')).unwrap_or_else(|| "10000".into());
+    let temporary = tempfile::tempdir()?;
+    let folder = match wanted.parse() {
+        Ok(models) => {
+            generate(temporary.path(), models)?;
+            temporary.path()
+        }
+        Err(_) => Path::new(&wanted),
+    };
     for round in 1..=3 {
         let started = Instant::now();
-        let project = load(&LoadOptions::new(folder.path())).map_err(|f| format!("{} faults, first: {:?}", f.0.len(), f.0.first()))?;
-        println!("round {round}: {} nodes of {models} models in {:.3} s", project.graph.len(), started.elapsed().as_secs_f64());
+        match load(&LoadOptions::new(folder)) {
+            Ok(project) => {
+                let seconds = started.elapsed().as_secs_f64();
+                println!("round {round}: {} nodes in {seconds:.3} s, {} warnings", project.graph.len(), project.warnings.0.len());
+                project.warnings.0.iter().filter(|_| round == 1).for_each(|d| println!("{}", render(d, Style::Plain)));
+            }
+            Err(faults) => {
+                faults.0.iter().for_each(|d| println!("{}", render(d, Style::Plain)));
+                return Err(format!("{} faults", faults.0.len()).into());
+            }
+        }
     }
     Ok(())
 }

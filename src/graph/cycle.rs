@@ -36,10 +36,10 @@ fn shortest(edges: &DiGraph<(), ()>, start: NodeIndex) -> Option<Vec<NodeIndex>>
                 path.reverse();
                 return Some(path);
             }
-            if !came_from.contains_key(&next) {
-                came_from.insert(next, at);
+            came_from.entry(next).or_insert_with(|| {
                 queue.push_back(next);
-            }
+                at
+            });
         }
     }
     None

@@ -110,7 +110,7 @@ fn parse(flag: &str, texts: &[String], faults: &mut Diagnostics) -> Vec<Word> {
             for part in word.split(',').filter(|p| !p.is_empty()) {
                 match Criterion::parse(part) {
                     Ok(criterion) => criteria.push((criterion, at(part))),
-                    Err(fault) => faults.push(fault.at(at(part), "in this criterion")),
+                    Err(fault) => faults.push((*fault).at(at(part), "in this criterion")),
                 }
             }
             words.push(Word { place: at(word), criteria });

@@ -63,7 +63,7 @@ enum Method {
 }
 
 impl Criterion {
-    pub fn parse(text: &str) -> Result<Self, Diagnostic> {
+    pub fn parse(text: &str) -> Result<Self, Box<Diagnostic>> {
         let mut rest = text;
         let childrens_parents = rest.strip_prefix('@').inspect(|r| rest = r).is_some();
         let parents = depth_before(rest).map(|(depth, r)| {
@@ -75,11 +75,13 @@ impl Criterion {
             depth
         });
         if childrens_parents && (parents.is_some() || children.is_some()) {
-            return Err(Diagnostic::error("graph/bad-selector", format!("`{text}` mixes `@` with `+`"))
-                .help("`@x` already takes the children of x and all that these need"));
+            return Err(Box::new(
+                Diagnostic::error("graph/bad-selector", format!("`{text}` mixes `@` with `+`"))
+                    .help("`@x` already takes the children of x and all that these need"),
+            ));
         }
         if rest.is_empty() {
-            return Err(Diagnostic::error("graph/bad-selector", format!("`{text}` names no node")));
+            return Err(Box::new(Diagnostic::error("graph/bad-selector", format!("`{text}` names no node"))));
         }
         let split = rest.split_once(':').filter(|(m, _)| !m.is_empty() && m.chars().all(|c| c.is_alphanumeric() || "_.".contains(c)));
         let (method, value) = match split {
@@ -184,7 +186,7 @@ impl Criterion {
 }
 
 impl Method {
-    fn parse(method: &str, value: &str) -> Result<Self, Diagnostic> {
+    fn parse(method: &str, value: &str) -> Result<Self, Box<Diagnostic>> {
         Ok(match method.split_once('.').map_or((method, ""), |(m, rest)| (m, rest)) {
             ("fqn", "") => Self::Fqn,
             ("tag", "") => Self::Tag,
@@ -194,16 +196,18 @@ impl Method {
             ("package", "") => Self::Package,
             ("config", path) if !path.is_empty() => Self::Config(path.split('.').map(str::to_owned).collect()),
             ("config", _) => {
-                return Err(
-                    Diagnostic::error("graph/bad-selector", "`config:` names no key").help("write `config.materialized:incremental`")
-                );
+                return Err(Diagnostic::error("graph/bad-selector", "`config:` names no key")
+                    .help("write `config.materialized:incremental`")
+                    .into());
             }
             ("test_name", "") => Self::TestName,
             ("test_type", "") => match value {
                 "data" | "generic" | "schema" | "singular" | "unit" => Self::TestType,
                 _ => {
-                    return Err(Diagnostic::error("graph/bad-selector", format!("there is no test type `{value}`"))
-                        .help("test types are `generic`, `singular`, `unit` and `data`"));
+                    return Err(Box::new(
+                        Diagnostic::error("graph/bad-selector", format!("there is no test type `{value}`"))
+                            .help("test types are `generic`, `singular`, `unit` and `data`"),
+                    ));
                 }
             },
             ("resource_type", "") if value == "all" => Self::ResourceType(None),
@@ -212,10 +216,10 @@ impl Method {
                 None => {
                     let names = ResourceType::ALL.map(ResourceType::as_str);
                     let fault = Diagnostic::error("graph/bad-selector", format!("there is no resource type `{value}`"));
-                    return Err(match nearest(value, names) {
+                    return Err(Box::new(match nearest(value, names) {
                         Some(near) => fault.help(format!("did you mean `{near}`?")),
                         None => fault.help(format!("resource types are `{}`", names.join("`, `"))),
-                    });
+                    }));
                 }
             },
             ("exposure", "") => Self::Exposure,
@@ -224,20 +228,21 @@ impl Method {
             ("unit_test", "") => Self::UnitTest,
             (stateful, _) if STATEFUL.contains(&stateful) => {
                 return Err(Diagnostic::error("graph/unsupported-selector", format!("the selection method `{method}:` is not supported"))
-                    .help("segue skips what is fresh by itself; `segue explain` tells why a node would run"));
+                    .help("segue skips what is fresh by itself; `segue explain` tells why a node would run")
+                    .into());
             }
             _ => {
                 let fault = Diagnostic::error("graph/unknown-method", format!("there is no selection method `{method}:`"));
-                return Err(match nearest(method, METHODS) {
+                return Err(Box::new(match nearest(method, METHODS) {
                     Some(near) => fault.help(format!("did you mean `{near}:{value}`?")),
                     None => fault.help(format!("methods are `{}`", METHODS.join("`, `"))),
-                });
+                }));
             }
         })
     }
 
     /// dbt's defaults for a value without a method: what looks like a path is one.
-    fn implied(value: &str) -> Result<Self, Diagnostic> {
+    fn implied(value: &str) -> Result<Self, Box<Diagnostic>> {
         let is_file = [".sql", ".csv", ".yml", ".yaml"].iter().any(|end| value.to_lowercase().ends_with(end));
         match value {
             _ if value.contains(['/', '\\']) => Self::path(value),
@@ -247,7 +252,7 @@ impl Method {
     }
 
     /// As a shell: `*` stays within a folder, `**` does not.
-    fn path(value: &str) -> Result<Self, Diagnostic> {
+    fn path(value: &str) -> Result<Self, Box<Diagnostic>> {
         let clean = value.replace('\\', "/");
         let clean = clean.trim_start_matches("./").trim_end_matches('/');
         let glob = GlobBuilder::new(clean).literal_separator(true).build();

@@ -108,7 +108,7 @@ enum Role {
 pub fn read_package(files: &Files, package: &Package, faults: &mut Diagnostics) -> PackageFiles {
     let ignore = files.read(&package.root.join(".dbtignore")).map(|t| Ignore::parse(&package.root, &t)).unwrap_or_default();
     let found = list(files, package, &ignore, faults);
-    let read: Vec<Result<(Role, ResourceFile), Diagnostic>> = found.into_par_iter().map(|f| read(files, package, f)).collect();
+    let read: Vec<Result<(Role, ResourceFile), Box<Diagnostic>>> = found.into_par_iter().map(|f| read(files, package, f)).collect();
     let mut sorted = PackageFiles::default();
     for result in read {
         match result {
@@ -116,7 +116,7 @@ pub fn read_package(files: &Files, package: &Package, faults: &mut Diagnostics) 
             Ok((Role::Properties, file)) => sorted.properties.push(file),
             Ok((Role::Macro, file)) => sorted.macros.push(MacroFile { package: package.name().to_owned(), file: file.file }),
             Ok((Role::Docs, file)) => sorted.docs.push(file.file),
-            Err(fault) => faults.push(fault),
+            Err(fault) => faults.push(*fault),
         }
     }
     sorted
@@ -176,7 +176,7 @@ fn list(files: &Files, package: &Package, ignore: &Ignore, faults: &mut Diagnost
     all
 }
 
-fn read(files: &Files, package: &Package, found: Found) -> Result<(Role, ResourceFile), Diagnostic> {
+fn read(files: &Files, package: &Package, found: Found) -> Result<(Role, ResourceFile), Box<Diagnostic>> {
     let original_path = found.path.strip_prefix(&package.root).unwrap_or(&found.path).to_owned();
     let is_seed = found.role == Role::Resource(ResourceType::Seed);
     let text = if is_seed { Ok(String::new()) } else { files.read(&found.path) };

@@ -120,7 +120,7 @@ impl Session<'_> {
     fn dispatch(&self, name: &str, namespace: Option<&str>) -> Eval<Value> {
         if name.contains('.') {
             let (package, rest) = name.split_once('.').unwrap_or((name, name));
-            return Err(Fault::kind(format!("`adapter.dispatch` takes a macro's name without its package"))
+            return Err(Fault::kind("`adapter.dispatch` takes a macro's name without its package")
                 .help(format!("write `adapter.dispatch('{rest}', '{package}')`")));
         }
         let context = self.environment.context();

@@ -6,6 +6,7 @@
 //! [`Warehouse`] are asked. There is no async, and an [`Environment`] is shared between threads as it is.
 
 mod adapter;
+mod configuration;
 mod context;
 mod environment;
 mod ephemeral;

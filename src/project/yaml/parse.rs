@@ -27,10 +27,10 @@ pub fn parse(file: &Arc<SourceFile>) -> Result<Yaml, Diagnostics> {
     for event in Parser::new_from_str(&file.text) {
         let step = match event {
             Ok((event, span)) => builder.event(event, span),
-            Err(error) => Err(builder.scan_error(error.info(), error.marker())),
+            Err(error) => Err(Box::new(builder.scan_error(error.info(), error.marker()))),
         };
         if let Err(fault) = step {
-            builder.faults.push(fault);
+            builder.faults.push(*fault);
             break;
         }
     }
@@ -82,11 +82,11 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Diagnostic> {
+    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Box<Diagnostic>> {
         let range = self.range(span);
         match event {
             Event::DocumentStart(_) if self.root.is_some() => {
-                return Err(self.fault("yaml/several-documents", "a file holds one YAML document, this is a second one", range));
+                return Err(Box::new(self.fault("yaml/several-documents", "a file holds one YAML document, this is a second one", range)));
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let is_merge = text == "<<" && style == ScalarStyle::Plain;
@@ -109,25 +109,25 @@ impl Builder<'_> {
             }
             Event::Alias(id) => match self.anchors.get(&id).cloned() {
                 Some((yaml, size)) => self.add(Yaml { range, value: yaml.value }, 0, size, false)?,
-                None => return Err(self.fault("yaml/syntax", "this alias names no anchor that stands before it", range)),
+                None => return Err(Box::new(self.fault("yaml/syntax", "this alias names no anchor that stands before it", range))),
             },
             _ => {}
         }
         Ok(())
     }
 
-    fn enter(&mut self, range: Range<usize>, anchor: usize, content: Content) -> Result<(), Diagnostic> {
+    fn enter(&mut self, range: Range<usize>, anchor: usize, content: Content) -> Result<(), Box<Diagnostic>> {
         if self.open.len() >= MAX_DEPTH {
-            return Err(self.fault("yaml/too-deep", format!("values are nested more than {MAX_DEPTH} deep"), range));
+            return Err(Box::new(self.fault("yaml/too-deep", format!("values are nested more than {MAX_DEPTH} deep"), range)));
         }
         self.open.push(Open { start: range.start, end: range.end, anchor, content });
         Ok(())
     }
 
-    fn add(&mut self, yaml: Yaml, anchor: usize, size: usize, is_merge: bool) -> Result<(), Diagnostic> {
+    fn add(&mut self, yaml: Yaml, anchor: usize, size: usize, is_merge: bool) -> Result<(), Box<Diagnostic>> {
         self.values += size;
         if self.values > MAX_VALUES {
-            return Err(self.fault("yaml/too-large", format!("the file stands for more than {MAX_VALUES} values"), yaml.range));
+            return Err(Box::new(self.fault("yaml/too-large", format!("the file stands for more than {MAX_VALUES} values"), yaml.range)));
         }
         if anchor > 0 {
             self.anchors.insert(anchor, (yaml.clone(), count(&yaml)));
@@ -196,13 +196,15 @@ impl Builder<'_> {
         entries
     }
 
-    fn scalar(&self, text: String, style: ScalarStyle, tag: Option<&Tag>, range: &Range<usize>) -> Result<Value, Diagnostic> {
+    fn scalar(&self, text: String, style: ScalarStyle, tag: Option<&Tag>, range: &Range<usize>) -> Result<Value, Box<Diagnostic>> {
         match tag {
             Some(tag) if tag.is_yaml_core_schema() && tag.suffix == "str" => Ok(Value::String(text)),
             Some(tag) if tag.is_yaml_core_schema() => Ok(scalar::resolve(&text)),
-            Some(tag) if !(tag.handle.is_empty() && tag.suffix == "!") => {
-                Err(self.fault("yaml/unknown-tag", format!("the tag `{}{}` has no meaning here", tag.handle, tag.suffix), range.clone()))
-            }
+            Some(tag) if !(tag.handle.is_empty() && tag.suffix == "!") => Err(Box::new(self.fault(
+                "yaml/unknown-tag",
+                format!("the tag `{}{}` has no meaning here", tag.handle, tag.suffix),
+                range.clone(),
+            ))),
             _ if style == ScalarStyle::Plain => Ok(scalar::resolve(&text)),
             _ => Ok(Value::String(text)),
         }

@@ -108,7 +108,7 @@ pub(super) fn check(machine: &mut Machine<'_>, name: &str, value: &Value, args: 
                 _ => false,
             }
         }
-        "filter" => value.as_str().is_some_and(|n| super::filters::exists(n)),
+        "filter" => value.as_str().is_some_and(super::filters::exists),
         "test" => value.as_str().is_some_and(|n| NAMES.contains(&n)),
         other => {
             let fault = Fault::new("template/undefined", format!("there is no test `is {other}`"));

@@ -157,7 +157,9 @@ impl Object for Pattern {
 }
 
 /// Each group's start in bytes and its text.
-struct Groups(Rc<(Regex, Vec<Option<(usize, String)>>)>);
+struct Groups(Rc<(Regex, Vec<Group>)>);
+
+type Group = Option<(usize, String)>;
 
 impl Groups {
     fn group(&self, key: &Value) -> Eval<Value> {
