@@ -8,6 +8,7 @@
 //! | [`diagnostic`] | a fault and its place | a message that points at the user's file |
 
 pub mod checks;
+pub mod cli;
 pub mod diagnostic;
 pub mod dialect;
 pub mod engine;

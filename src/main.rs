@@ -1,1 +1,5 @@
-fn main() {}
+//! The segue binary; everything is in the library.
+
+fn main() {
+    std::process::exit(segue::cli::main());
+}

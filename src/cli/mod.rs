@@ -1,0 +1,41 @@
+//! The command line: arguments as typed -> resolved configuration -> one operation per command.
+//!
+//! `args.rs` knows what may be typed and nothing else; `config.rs` alone reads the environment; each file of `command/`
+//! calls one operation. Standard output is for data and for the lines of a run; faults and notes go to standard error.
+
+mod args;
+mod artifacts;
+mod command;
+mod config;
+mod interrupt;
+mod message;
+mod stdout;
+mod workspace;
+
+use clap::Parser;
+
+/// Runs the command line of this process and gives its exit code: 0 all good, 1 a node failed, 2 the invocation or the
+/// project is wrong, 130 interrupted.
+pub fn main() -> i32 {
+    let parsed = match args::Arguments::try_parse() {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            // a closed terminal is no reason for another code
+            let _ = error.print();
+            return if error.use_stderr() { 2 } else { 0 };
+        }
+    };
+    let config = config::Config::resolve(&parsed.global);
+    match command::run(parsed.command, &config) {
+        Ok(code) => code,
+        Err(failure) => {
+            message::failure(&failure, &config);
+            failure.exit_code
+        }
+    }
+}
+
+/// The command line as documentation and tests see it.
+pub fn definition() -> clap::Command {
+    <args::Arguments as clap::CommandFactory>::command()
+}
