@@ -1,0 +1,90 @@
+//! A build that is ended from outside: in order by a first signal, at any moment by `kill -9`.
+
+use std::{
+    process::{Child, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::sandbox::Sandbox;
+
+/// Rows enough that a build takes a while, in several tables that depend on each other.
+fn project() -> Sandbox {
+    let sandbox = Sandbox::new(
+        "-- file: models/numbers.sql
+{{ config(materialized='table') }}
+select seq4() as n, mod(seq4(), 97) as k from table(generator(rowcount => 300000))
+-- file: models/sums.sql
+{{ config(materialized='table') }}
+select k, sum(n) as total, count(*) as items from {{ ref('numbers') }} group by k
+-- file: models/grown.sql
+{{ config(materialized='incremental', unique_key='k') }}
+select k, total from {{ ref('sums') }}
+-- file: models/schema.yml
+models:
+  - name: sums
+    columns:
+      - name: k
+        data_tests: [unique, not_null]
+",
+    );
+    sandbox.write("seeds/items.csv", "id,name\n1,a\n2,b\n");
+    sandbox
+}
+
+const TABLES: [&str; 3] = [
+    "select count(*) as c, sum(n) as s from dev.numbers",
+    "select k, total, items from dev.sums order by k",
+    "select k, total from dev.grown order by k",
+];
+
+fn contents(sandbox: &Sandbox) -> Vec<Value> {
+    TABLES.iter().map(|sql| sandbox.rows(sql)).collect()
+}
+
+fn start(sandbox: &Sandbox) -> Child {
+    sandbox.command(&["build"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts")
+}
+
+#[test]
+fn killed_at_any_moment_and_run_again_gives_the_same_tables() {
+    let undisturbed = project();
+    let begun = Instant::now();
+    undisturbed.run(&["build"]).expect_code(0);
+    let whole = begun.elapsed();
+    let expected = contents(&undisturbed);
+
+    let killed = project();
+    // spread over the build's length in steps that are prime to each other: as good as random, and the same every time
+    for i in 0..20_u32 {
+        let mut process = start(&killed);
+        std::thread::sleep(whole * (i * 7 % 20 + 1) / 22);
+        // it may be done already; then it was not disturbed
+        let _ = process.kill();
+        process.wait().expect("it ends");
+    }
+    killed.run(&["build"]).expect_code(0);
+    assert_eq!(contents(&killed), expected);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_the_build_in_order() {
+    let sandbox = project();
+    let mut process = start(&sandbox);
+    std::thread::sleep(Duration::from_millis(300));
+    let kill = std::process::Command::new("kill").args(["-INT", &process.id().to_string()]).status().expect("kill runs");
+    assert!(kill.success());
+    let begun = Instant::now();
+    let code = loop {
+        if let Some(status) = process.try_wait().expect("it can be asked") {
+            break status.code();
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "it does not end");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    // quick machines may have finished
+    assert!(matches!(code, Some(0 | 130)), "{code:?}");
+    sandbox.run(&["build"]).expect_code(0);
+}
