@@ -19,7 +19,7 @@ pub fn run(selecting: &Selecting, output: ListOutput, keys: &[String], settings:
     let keys: Vec<&str> = keys.iter().flat_map(|k| k.split_whitespace()).collect();
     let mut text = String::new();
     let mut nodes: Vec<&Node> = project.graph.nodes().filter(|n| selection.nodes.contains(&n.id)).collect();
-    nodes.sort_by(|a, b| selector(a).cmp(&selector(b)));
+    nodes.sort_by_key(|n| selector(n));
     for node in nodes {
         let line = match output {
             ListOutput::Selector => selector(node),
