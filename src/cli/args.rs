@@ -4,12 +4,20 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::simulate::eventsim::Moment;
+
 /// From Kafka topics, object stores and web charts to tested, served gold tables.
 #[derive(Debug, Parser)]
 #[command(name = "segue", version, propagate_version = true, max_term_width = 100, disable_help_subcommand = true)]
-#[command(
-    after_help = "Examples:\n  segue build                          ingest, build and test everything\n  segue build --select +top_songs      one model and all it needs\n  segue show --select top_songs        look at its rows\n  segue sql \"select count(*) from t\"    ask the warehouse\n  segue init my_project                start a project that builds at once"
-)]
+#[command(after_help = "\
+Examples:
+  segue init my_project && cd my_project    start a project that builds at once
+  segue build                               ingest, build and test everything
+  segue build --select +top_songs           one model and all that it needs
+  segue show --select top_songs             look at its rows
+  segue sql \"select count(*) from t\"        ask the warehouse
+
+Exit codes: 0 all is well, 1 a node failed, 2 the invocation or the project is wrong.")]
 pub struct Arguments {
     #[command(flatten)]
     pub global: Global,
@@ -27,25 +35,31 @@ pub struct Global {
     /// Folder with profiles.yml [default: the project, then ~/.dbt]
     #[arg(long, global = true, value_name = "DIR")]
     pub profiles_dir: Option<PathBuf>,
-    /// Profile to use instead of the project's
+    /// Profile to use in place of the project's
     #[arg(long, global = true, value_name = "NAME")]
     pub profile: Option<String>,
     /// Target of the profile
     #[arg(short, long, global = true, value_name = "NAME")]
     pub target: Option<String>,
-    /// Variables, as YAML: '{run_date: 2025-02-27}'
+    /// Variables as YAML, e.g. '{run_date: 2025-02-27}'
     #[arg(long, global = true, value_name = "YAML")]
     pub vars: Option<String>,
     /// Nodes that run at the same time
-    #[arg(long, global = true, value_name = "N")]
-    pub threads: Option<usize>,
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
     /// Folder for artifacts [default: the project's target-path]
     #[arg(long, global = true, value_name = "DIR")]
     pub target_path: Option<PathBuf>,
     /// Run a Snowflake target on the local engine
     #[arg(long, global = true)]
     pub local: bool,
-    /// Shape of messages
+    /// Stop at the first failure
+    #[arg(short = 'x', long, global = true)]
+    pub fail_fast: bool,
+    /// Treat warnings as errors
+    #[arg(long, global = true)]
+    pub warn_error: bool,
+    /// Shape of messages: text, or one JSON object per line
     #[arg(long, global = true, value_name = "FORMAT")]
     pub log_format: Option<Format>,
     /// Least level of messages
@@ -63,26 +77,33 @@ pub struct Global {
     /// No colours
     #[arg(long, global = true)]
     pub no_use_colors: bool,
-    /// Treat warnings as errors
-    #[arg(long, global = true)]
-    pub warn_error: bool,
-    /// Accepted for compatibility: segue has no partial parse to switch off
+
+    // Flags of dbt that ask for what segue does anyway, or has nothing of: taken, so that scripts go on working.
     #[arg(long, global = true, hide = true)]
-    pub no_partial_parse: bool,
-    /// Accepted for compatibility: only the needed schemas are ever listed
+    no_partial_parse: bool,
     #[arg(long, global = true, hide = true)]
-    pub cache_selected_only: bool,
-    /// Accepted for compatibility
+    partial_parse: bool,
     #[arg(long, global = true, hide = true)]
-    pub no_populate_cache: bool,
+    cache_selected_only: bool,
+    #[arg(long, global = true, hide = true)]
+    no_cache_selected_only: bool,
+    #[arg(long, global = true, hide = true)]
+    populate_cache: bool,
+    #[arg(long, global = true, hide = true)]
+    no_populate_cache: bool,
+    #[arg(long, global = true, hide = true)]
+    no_version_check: bool,
+    #[arg(long, global = true, hide = true)]
+    send_anonymous_usage_stats: bool,
+    #[arg(long, global = true, hide = true)]
+    no_send_anonymous_usage_stats: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
+    #[value(alias = "default", alias = "debug")]
     Text,
     Json,
-    /// dbt's name for text
-    Default,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -90,23 +111,24 @@ pub enum Level {
     Debug,
     Info,
     Warn,
+    #[value(alias = "none")]
     Error,
-    None,
 }
 
 /// Which nodes.
 #[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Selection")]
 pub struct Selecting {
     /// Nodes to take: names, paths, tag:x, source:x, +x, x+, @x; a space is "or", a comma is "and"
-    #[arg(short, long, visible_alias = "models", short_alias = 'm', num_args = 1.., value_name = "SELECTOR")]
+    #[arg(short, long, visible_alias = "models", visible_short_alias = 'm', num_args = 1.., value_name = "SELECTOR")]
     pub select: Vec<String>,
     /// Nodes to leave out
     #[arg(long, num_args = 1.., value_name = "SELECTOR")]
     pub exclude: Vec<String>,
-    /// Only nodes of these types
+    /// Only nodes of these types: model, seed, source, test...
     #[arg(long, num_args = 1.., value_name = "TYPE")]
     pub resource_type: Vec<String>,
-    /// Not nodes of these types
+    /// No nodes of these types
     #[arg(long, num_args = 1.., value_name = "TYPE")]
     pub exclude_resource_type: Vec<String>,
     /// Which tests come with a selected node: eager, cautious, buildable, empty
@@ -120,13 +142,10 @@ pub struct Running {
     #[command(flatten)]
     pub selecting: Selecting,
     /// Build incremental models and seeds from nothing
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = "Options")]
     pub full_refresh: bool,
-    /// Stop at the first failure
-    #[arg(short = 'x', long)]
-    pub fail_fast: bool,
     /// Keep failing rows of tests as tables
-    #[arg(long)]
+    #[arg(long, help_heading = "Options")]
     pub store_failures: bool,
 }
 
@@ -150,21 +169,21 @@ pub enum ListOutput {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Ingest sources, build models, seeds and snapshots, and run tests, in the order of the graph
+    /// Ingest sources, build seeds and models, run tests: all in the order of the graph
     #[command(
         after_help = "Examples:\n  segue build\n  segue build --select +music_charts\n  segue build --vars '{run_date: 2025-02-27}' --full-refresh"
     )]
     Build(Running),
     /// Build models
-    #[command(after_help = "Examples:\n  segue run --select silver+\n  segue run --full-refresh")]
+    #[command(after_help = "Examples:\n  segue run --select tag:silver+\n  segue run --full-refresh")]
     Run(Running),
     /// Run data tests
     #[command(after_help = "Examples:\n  segue test --select music_charts\n  segue test --store-failures")]
     Test(Running),
     /// Load CSV files
-    #[command(after_help = "Example:\n  segue seed --select countries")]
+    #[command(after_help = "Example:\n  segue seed --select countries --full-refresh")]
     Seed(Running),
-    /// Take in new data of sources that have an adapter
+    /// Take in what is new in sources that have an adapter
     #[command(after_help = "Examples:\n  segue ingest\n  segue ingest --select source:charts")]
     Ingest(Running),
     /// Render models to SQL without running them
@@ -174,11 +193,11 @@ pub enum Command {
     Compile {
         #[command(flatten)]
         selecting: Selecting,
-        /// A query to compile in place of a node
-        #[arg(long, value_name = "SQL")]
+        /// A query to compile in place of nodes
+        #[arg(long, value_name = "SQL", conflicts_with = "select", help_heading = "Options")]
         inline: Option<String>,
-        /// Full refresh, as templates see it
-        #[arg(short, long)]
+        /// Compile incremental models as for a full refresh
+        #[arg(short, long, help_heading = "Options")]
         full_refresh: bool,
     },
     /// Read the project and report every fault in it
@@ -186,34 +205,34 @@ pub enum Command {
     /// List nodes
     #[command(
         visible_alias = "list",
-        after_help = "Examples:\n  segue ls --select +music_charts --output name\n  segue ls --resource-type test --output json"
+        after_help = "Examples:\n  segue ls --select +music_charts --output name\n  segue ls --resource-type test --output json --output-keys name config"
     )]
     Ls {
         #[command(flatten)]
         selecting: Selecting,
-        #[arg(long, value_enum, default_value_t)]
+        #[arg(long, value_enum, default_value_t, help_heading = "Options")]
         output: ListOutput,
-        /// Keys of JSON output
-        #[arg(long, num_args = 1.., value_name = "KEY")]
+        /// Keys of the JSON output
+        #[arg(long, num_args = 1.., value_name = "KEY", help_heading = "Options")]
         output_keys: Vec<String>,
     },
-    /// Show rows of a model, or of a query
+    /// Show rows that a model or a query gives, building nothing
     #[command(
         after_help = "Examples:\n  segue show --select top10_stability --limit 20\n  segue show --inline \"select count(*) from {{ ref('music_charts') }}\" --output json"
     )]
     Show {
         #[command(flatten)]
         selecting: Selecting,
-        /// A query in place of a node; may use ref() and source()
-        #[arg(long, value_name = "SQL")]
+        /// A query in place of a node; it may use ref() and source()
+        #[arg(long, value_name = "SQL", conflicts_with = "select", help_heading = "Options")]
         inline: Option<String>,
         /// Rows to show; -1 for all
-        #[arg(long, default_value_t = 5, allow_negative_numbers = true)]
+        #[arg(long, default_value_t = 5, allow_negative_numbers = true, value_name = "N", help_heading = "Options")]
         limit: i64,
-        #[arg(long, value_enum, default_value_t)]
+        #[arg(long, value_enum, default_value_t, help_heading = "Options")]
         output: Output,
     },
-    /// Run SQL statements on the warehouse
+    /// Run SQL statements on the warehouse, in one session
     #[command(
         after_help = "Examples:\n  segue sql \"select * from analytics.artist_performance limit 5\"\n  segue sql --file script.sql --output json\n  echo 'show tables;' | segue sql -"
     )]
@@ -224,6 +243,7 @@ pub enum Command {
         /// A file with statements
         #[arg(long, value_name = "FILE", conflicts_with = "statements")]
         file: Option<PathBuf>,
+        /// `json`: rows of the last statement; `jsonl`: one line per statement
         #[arg(long, value_enum, default_value_t)]
         output: Output,
         /// Go on after a failed statement
@@ -236,61 +256,41 @@ pub enum Command {
     /// Remove the folders of clean-targets
     Clean,
     /// Check versions, project, profile and warehouse
+    #[command(after_help = "Examples:\n  segue debug\n  segue debug --target prod --connection")]
     Debug {
         /// Only the connection
         #[arg(long)]
         connection: bool,
     },
     /// Start a project that builds at once
-    #[command(after_help = "Example:\n  segue init charts && cd charts && segue build")]
+    #[command(after_help = "Example:\n  segue init music && cd music && segue build")]
     Init {
-        /// Name of the project and of its folder
+        /// Name of the project and of its folder [default: the current folder, when it is empty]
+        #[arg(value_name = "NAME")]
         name: Option<String>,
-        /// Accepted for compatibility
-        #[arg(long, hide = true)]
+        #[arg(long, short, hide = true)]
         skip_profile_setup: bool,
     },
     /// Write a completion script for a shell
-    #[command(after_help = "Example:\n  segue completions bash > /etc/bash_completion.d/segue")]
+    #[command(after_help = "Example:\n  segue completions bash > ~/.local/share/bash-completion/completions/segue")]
     Completions { shell: clap_complete::Shell },
+    /// Tell versions: segue's, and dbt's whose formats it follows
+    Version,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Simulate {
     /// Streaming events of invented listeners, in Eventsim's shape
     #[command(
-        after_help = "Examples:\n  segue simulate eventsim --events 1000000 --out events.jsonl\n  segue simulate eventsim --users 5000 --days 30 --config my-config.json --out -"
+        after_help = "Examples:\n  segue simulate eventsim --events 1000000 --out events.jsonl\n  segue simulate eventsim --users 5000 --days 30 --config my-config.json --out - | head"
     )]
-    Eventsim {
-        /// Where to write JSON lines; `-` is standard output
-        #[arg(long, default_value = "-", value_name = "FILE")]
-        out: String,
-        /// Stop after this many events
-        #[arg(long, value_name = "N")]
-        events: Option<u64>,
-        /// Listeners at the start
-        #[arg(long, value_name = "N")]
-        users: Option<u64>,
-        /// Days of events
-        #[arg(long, value_name = "N")]
-        days: Option<u32>,
-        /// First day
-        #[arg(long, value_name = "DATE", conflicts_with = "days")]
-        start: Option<chrono::NaiveDate>,
-        /// Last day
-        #[arg(long, value_name = "DATE")]
-        end: Option<chrono::NaiveDate>,
-        #[arg(long, value_name = "N")]
-        seed: Option<u64>,
-        /// Eventsim's JSON configuration
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
-    },
+    Eventsim(Eventsim),
     /// Recordings of the chart services, in the services' own shapes
     #[command(
         after_help = "Example:\n  segue simulate charts --out recordings/charts --lookups-out recordings/lookups --days 21 --end 2025-02-27"
     )]
     Charts {
+        /// Folder for `<provider>/<date>.json`
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
         /// Recordings of the look-up services, too
@@ -304,4 +304,122 @@ pub enum Simulate {
         #[arg(long, value_name = "N")]
         seed: Option<u64>,
     },
+}
+
+#[derive(Args, Debug)]
+pub struct Eventsim {
+    /// Where to write JSON lines; `-` is standard output
+    #[arg(long, default_value = "-", value_name = "FILE")]
+    pub out: PathBuf,
+    /// Roughly how many events; decides the number of users when that is not given
+    #[arg(long, value_name = "N")]
+    pub events: Option<u64>,
+    /// Users at the start
+    #[arg(long, value_name = "N")]
+    pub users: Option<u64>,
+    /// Days of events
+    #[arg(long, value_name = "N")]
+    pub days: Option<u32>,
+    /// First moment: a date, or a date with a time (UTC unless it says otherwise)
+    #[arg(long, value_name = "MOMENT", conflicts_with = "days", value_parser = moment)]
+    pub start: Option<chrono::DateTime<chrono::Utc>>,
+    /// Events are before this moment; of a date, the day is included
+    #[arg(long, value_name = "MOMENT", value_parser = end_moment)]
+    pub end: Option<chrono::DateTime<chrono::Utc>>,
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Seed of the catalog of songs; that of the recorded charts by default
+    #[arg(long, value_name = "N")]
+    pub catalog_seed: Option<u64>,
+    /// Eventsim's JSON configuration
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Users that come in a year, as a share of those who are there
+    #[arg(long, value_name = "SHARE")]
+    pub growth_rate: Option<f64>,
+    /// Users that leave in a year, as a share
+    #[arg(long, value_name = "SHARE")]
+    pub attrition_rate: Option<f64>,
+    /// Id of the first user
+    #[arg(long, value_name = "N")]
+    pub first_user_id: Option<u64>,
+    /// Text that every event carries as `tag`
+    #[arg(long, value_name = "TEXT")]
+    pub tag: Option<String>,
+    /// Threads that make events [default: one per core]
+    #[arg(long = "workers", value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub workers: usize,
+}
+
+fn moment(text: &str) -> Result<chrono::DateTime<chrono::Utc>, String> {
+    parse_moment(text).map(|(moment, _)| moment)
+}
+
+fn end_moment(text: &str) -> Result<chrono::DateTime<chrono::Utc>, String> {
+    let (moment, is_day) = parse_moment(text)?;
+    if !is_day {
+        return Ok(moment);
+    }
+    moment.checked_add_days(chrono::Days::new(1)).ok_or_else(|| "the day after leaves the calendar".to_owned())
+}
+
+/// The moment, and whether only a day was given.
+fn parse_moment(text: &str) -> Result<(chrono::DateTime<chrono::Utc>, bool), String> {
+    match text.parse::<chrono::NaiveDate>() {
+        Ok(day) => Ok((day.and_time(chrono::NaiveTime::MIN).and_utc(), true)),
+        Err(_) => Moment::try_from(text.to_owned()).map(|m| (m.0, false)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(std::iter::once("segue").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn the_description_is_sound() {
+        <Arguments as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn global_flags_stand_in_front_or_behind() {
+        for line in ["--debug -t prod run", "run --debug -t prod", "--target=prod run -d", "-d run --target prod"] {
+            let parsed = parse(line).expect(line);
+            assert!(parsed.global.debug && parsed.global.target.as_deref() == Some("prod"), "{line}");
+        }
+    }
+
+    #[test]
+    fn selectors_come_in_dbts_forms() {
+        for line in ["run --select a b", "run -s a -s b", "run --models a b", "run -m a b", "run --select=a --select=b"] {
+            let parsed = parse(line).expect(line);
+            let Command::Run(running) = parsed.command else { panic!("{line}") };
+            assert_eq!(running.selecting.select, ["a", "b"], "{line}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for line in ["", "bild", "run --threads 0", "show --select a --inline b", "sql --file a b", "ls --output xml", "run --no-such-flag"]
+        {
+            let error = parse(line).expect_err(line);
+            assert!(error.use_stderr() || line.is_empty(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_simulation_includes_its_day() {
+        for (text, start, end) in [
+            ("2025-02-27", "2025-02-27T00:00:00+00:00", "2025-02-28T00:00:00+00:00"),
+            ("2025-02-27T13:30", "2025-02-27T13:30:00+00:00", "2025-02-27T13:30:00+00:00"),
+            ("2025-02-27T13:30:00+09:00", "2025-02-27T04:30:00+00:00", "2025-02-27T04:30:00+00:00"),
+        ] {
+            assert_eq!(moment(text).expect(text).to_rfc3339(), start);
+            assert_eq!(end_moment(text).expect(text).to_rfc3339(), end);
+        }
+        assert!(moment("yesterday").is_err());
+    }
 }

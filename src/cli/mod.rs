@@ -1,32 +1,41 @@
-//! The command line: arguments as typed -> resolved settings -> one operation per command.
+//! The command line: arguments as typed -> resolved configuration -> one operation per command.
 //!
-//! Only `settings.rs` reads the environment. Standard output is for data; messages go to standard error.
+//! `args.rs` knows what may be typed and nothing else; `config.rs` alone reads the environment; each file of `command/`
+//! calls one operation. Standard output is for data and for the lines of a run; faults and notes go to standard error.
 
 mod args;
+mod artifacts;
 mod command;
+mod config;
+mod interrupt;
 mod message;
-mod settings;
+mod stdout;
+mod workspace;
 
 use clap::Parser;
 
-/// Runs the command line of this process and gives its exit code: 0 all good, 1 a node failed, 2 the invocation or
-/// the project is wrong.
+/// Runs the command line of this process and gives its exit code: 0 all good, 1 a node failed, 2 the invocation or the
+/// project is wrong, 130 interrupted.
 pub fn main() -> i32 {
-    let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
-    let parsed = match args::Arguments::try_parse_from(&arguments) {
+    let parsed = match args::Arguments::try_parse() {
         Ok(parsed) => parsed,
         Err(error) => {
-            let code = if error.use_stderr() { 2 } else { 0 };
+            // a closed terminal is no reason for another code
             let _ = error.print();
-            return code;
+            return if error.use_stderr() { 2 } else { 0 };
         }
     };
-    let settings = settings::Settings::resolve(&parsed.global);
-    match command::run(parsed.command, &settings) {
+    let config = config::Config::resolve(&parsed.global);
+    match command::run(parsed.command, &config) {
         Ok(code) => code,
         Err(failure) => {
-            message::failure(&failure, &settings);
+            message::failure(&failure, &config);
             failure.exit_code
         }
     }
+}
+
+/// The command line as documentation and tests see it.
+pub fn definition() -> clap::Command {
+    <args::Arguments as clap::CommandFactory>::command()
 }

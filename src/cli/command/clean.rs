@@ -1,32 +1,52 @@
-//! `clean`: removes the folders of `clean-targets`, and nothing outside of the project.
+//! `clean`: removes the folders of `clean-targets`. Never anything outside of the project, never what it is made of.
 
-use super::load;
+use std::path::{Path, PathBuf};
+
 use crate::{
     cli::{
+        config::Config,
         message::{self, Failure},
-        settings::Settings,
+        workspace::load,
     },
     diagnostic::Diagnostic,
+    project::Project,
 };
 
-pub fn run(settings: &Settings) -> Result<i32, Failure> {
-    let project = load("clean", false, settings)?;
-    let canonical = |p: &std::path::Path| p.canonicalize().ok();
-    let root = canonical(&project.root);
+pub(super) fn run(config: &Config) -> Result<i32, Failure> {
+    let project = load("clean", &[], config)?;
+    let fault = |path: &Path, e: &std::io::Error| Diagnostic::error("cli/clean", format!("cannot remove `{}`: {e}", path.display()));
+    let root = project.root.canonicalize().map_err(|e| fault(&project.root, &e))?;
+    let sources = sources(&project, &root);
+    // all are looked at before one is removed
+    let mut folders = vec![];
     for folder in project.clean_targets() {
-        let Some(real) = canonical(&folder) else {
-            message::note(&format!("Nothing to remove at {}", folder.display()), settings);
-            continue;
-        };
-        let inside = root.as_ref().is_some_and(|root| real.starts_with(root) && real != *root);
-        let holds_sources = root.as_ref().is_some_and(|root| real == root.join("models") || root.starts_with(&real));
-        if !inside || holds_sources {
-            return Err(Diagnostic::error("cli/clean", format!("`{}` is not a folder that may be removed", folder.display()))
-                .help("`clean-targets` names folders inside of the project that hold no sources")
-                .into());
+        let Ok(real) = folder.canonicalize() else { continue };
+        let holds_sources = sources.iter().any(|s| s.starts_with(&real) || real.starts_with(s));
+        if !real.starts_with(&root) || real == root || holds_sources {
+            let fault = Diagnostic::error("cli/clean", format!("`{}` is not a folder that may be removed", folder.display()));
+            return Err(fault.help("`clean-targets` names folders inside of the project that hold nothing you wrote").into());
         }
-        std::fs::remove_dir_all(&real).map_err(|e| Diagnostic::error("cli/clean", format!("cannot remove `{}`: {e}", folder.display())))?;
-        message::note(&format!("Removed {}", folder.display()), settings);
+        folders.push(real);
+    }
+    for folder in &folders {
+        let removed = if folder.is_dir() { std::fs::remove_dir_all(folder) } else { std::fs::remove_file(folder) };
+        removed.map_err(|e| fault(folder, &e))?;
+        message::note(&format!("Removed {}", folder.strip_prefix(&root).unwrap_or(folder).display()), config);
+    }
+    if folders.is_empty() {
+        message::note("Nothing to remove", config);
     }
     Ok(0)
+}
+
+/// Folders and files that a user wrote.
+fn sources(project: &Project, root: &Path) -> Vec<PathBuf> {
+    let folders = &project.root_package().file.folders;
+    [&folders.models, &folders.seeds, &folders.tests, &folders.macros, &folders.snapshots, &folders.analyses]
+        .into_iter()
+        .flatten()
+        .map(|f| root.join(f))
+        .chain([root.join("dbt_project.yml")])
+        .filter_map(|p| p.canonicalize().ok())
+        .collect()
 }

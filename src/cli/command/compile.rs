@@ -1,57 +1,74 @@
-//! `compile`: nodes rendered to `target/compiled`, or one query to standard output.
+//! `compile`: nodes rendered to `target/compiled`; a single one, or a query, to standard output too.
 
-use super::{chosen, introspection, load, open, print, runtime, target_folder};
+use serde_json::json;
+
 use crate::{
     cli::{
         args::Selecting,
+        artifacts,
+        config::Config,
         message::{self, Failure},
-        settings::Settings,
+        stdout::print,
+        workspace::{Workspace, chosen, load, target_folder, warn},
     },
     diagnostic::Diagnostics,
+    graph::Node,
     names::ResourceType,
     state::write_atomically,
 };
 
-pub fn run(selecting: &Selecting, inline: Option<&str>, full_refresh: bool, settings: &Settings) -> Result<i32, Failure> {
-    let project = load("compile", full_refresh, settings)?;
-    let engine = open(&project)?;
-    let runtime = runtime()?;
-    let warehouse = introspection(&engine, &runtime);
+pub(super) fn run(selecting: &Selecting, inline: Option<&str>, full_refresh: bool, config: &Config) -> Result<i32, Failure> {
+    let project = load("compile", &[("FULL_REFRESH", full_refresh)], config)?;
+    let workspace = Workspace::open(project.clone())?;
+    let warehouse = workspace.introspection();
+    let target = target_folder(&project, config);
+    let args = artifacts::arguments("compile", selecting, json!({"inline": inline, "full_refresh": full_refresh}), config);
     if let Some(sql) = inline {
-        print(&project.compile_inline(sql, &warehouse)?.sql);
+        let compiled = project.compile_inline(sql, &warehouse)?;
+        warn(&compiled.warnings, config)?;
+        artifacts::write(&target, &project, &artifacts::report(vec![artifacts::inline(&project, &compiled.sql)], config), args, config)?;
+        print(&compiled.sql);
         return Ok(0);
     }
-    let selection = chosen(&project.graph, selecting, &project.name, settings)?;
-    let folder = target_folder(&project, settings).join("compiled").join(&project.name);
-    let (mut faults, mut count, mut last) = (Diagnostics::default(), 0, None);
-    for id in project.graph.order().iter().filter(|id| selection.nodes.contains(*id)) {
-        let Some(node) = project.graph.node(id) else { continue };
-        if !matches!(node.kind, ResourceType::Model | ResourceType::Test | ResourceType::Analysis | ResourceType::Snapshot) {
-            continue;
-        }
-        match project.compile(id, &warehouse) {
-            Ok(compiled) => {
-                let path = match &node.test {
-                    Some(test) if test.generic.is_some() => folder.join(&node.original_file_path).join(format!("{}.sql", node.name)),
-                    _ => folder.join(&node.original_file_path),
-                };
-                write_atomically(&path, compiled.sql.as_bytes())?;
-                count += 1;
-                last = Some((node.name.clone(), compiled.sql));
+
+    let selection = chosen(&project.graph, selecting, &project.name, config)?;
+    let mut faults = Diagnostics::default();
+    let mut compiled = vec![];
+    for node in selection.nodes.iter().filter_map(|id| project.graph.node(id)).filter(|n| has_sql(n)) {
+        match project.compile(&node.id, &warehouse) {
+            Ok(rendered) => {
+                warn(&rendered.warnings, config)?;
+                let path = target.join("compiled").join(&node.package).join(below_compiled(node));
+                write_atomically(&path, rendered.sql.as_bytes())?;
+                compiled.push((artifacts::rendered(node, "compiled", &rendered.sql, Some(path)), rendered.sql));
             }
             Err(more) => faults.extend(more),
         }
     }
     if faults.has_errors() {
-        return Err(Failure { diagnostics: faults, exit_code: 1 });
+        return Err(faults.into());
     }
-    match last {
-        // dbt shows the SQL when one node was asked for
-        Some((name, sql)) if count == 1 => {
-            message::note(&format!("Compiled node '{name}' is:"), settings);
-            print(&sql);
+    let results = compiled.iter().map(|(result, _)| result.clone()).collect();
+    artifacts::write(&target, &project, &artifacts::report(results, config), args, config)?;
+    match compiled.as_slice() {
+        // one node was asked for: its SQL is the answer
+        [(result, sql)] if !selecting.select.is_empty() => {
+            message::note(&format!("Compiled node '{}' is:", result.node.name), config);
+            print(sql);
         }
-        _ => message::note(&format!("{count} nodes compiled into {}", folder.display()), settings),
+        several => message::note(&format!("{} nodes compiled into {}", several.len(), target.join("compiled").display()), config),
     }
     Ok(0)
+}
+
+fn has_sql(node: &Node) -> bool {
+    matches!(node.kind, ResourceType::Model | ResourceType::Test | ResourceType::Analysis | ResourceType::Snapshot)
+}
+
+/// dbt's layout: a generic test lies below the file that declares it.
+fn below_compiled(node: &Node) -> std::path::PathBuf {
+    match node.test.as_ref().and_then(|t| t.generic.as_ref()) {
+        Some(_) => node.original_file_path.join(format!("{}.sql", node.name)),
+        None => node.original_file_path.clone(),
+    }
 }

@@ -1,124 +1,144 @@
-//! `show`: some rows of a node or of a query, without building anything.
+//! `show`: some rows that a node's query or a query of one's own gives. Builds nothing.
 
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
-use super::{chosen, introspection, load, open, print, runtime};
 use crate::{
     cli::{
         args::{Output, Selecting},
+        artifacts,
+        config::Config,
         message::{self, Failure},
-        settings::Settings,
+        stdout::print,
+        workspace::{Workspace, chosen, load, target_folder, warn},
     },
     diagnostic::{Diagnostic, Diagnostics, Place, SourceFile},
-    engine::Outcome,
+    engine::{EngineError, Outcome, value},
     graph::Node,
     names::ResourceType,
     project::Compiled,
     report::table,
-    run::{CompiledNode, compile::placed},
+    run::{CompiledNode, Nowhere, compile::placed},
 };
 
-pub fn run(selecting: &Selecting, inline: Option<&str>, limit: i64, output: Output, settings: &Settings) -> Result<i32, Failure> {
-    let project = load("show", false, settings)?;
-    let engine = open(&project)?;
-    let runtime = runtime()?;
-    let warehouse = introspection(&engine, &runtime);
-    let show = |name: Option<&str>, compiled: CompiledNode, node: Option<&Node>| -> Result<(), Failure> {
-        let (sql, offset) = limited(&compiled.sql, limit);
-        let outcome = runtime.block_on(engine.session().execute(&sql)).map_err(|e| match node {
-            Some(node) => Failure { diagnostics: placed(e, node, Some(&compiled), offset).into(), exit_code: 1 },
-            None => Failure { diagnostics: inline_fault(e, &compiled, offset).into(), exit_code: 1 },
-        })?;
-        print(&rendered(name, &outcome, output, settings));
-        Ok(())
-    };
+pub(super) fn run(selecting: &Selecting, inline: Option<&str>, limit: i64, output: Output, config: &Config) -> Result<i32, Failure> {
+    if inline.is_none() && selecting.select.is_empty() {
+        let fault = Diagnostic::error("cli/show", "nothing was chosen to show");
+        return Err(fault.help("pass `--select NODE`, or `--inline \"select ...\"`").into());
+    }
+    // of an incremental model all rows are of interest, not only those that the next run would add
+    let project = load("show", &[("FULL_REFRESH", true)], config)?;
+    let workspace = Workspace::open(project.clone())?;
+    let warehouse = workspace.introspection();
+    let run = |sql: &str| workspace.runtime.block_on(workspace.engine.session().execute(&limited(sql, limit)));
+    let mut results = vec![];
     if let Some(sql) = inline {
-        let compiled = of(project.compile_inline(sql, &warehouse)?);
-        show(None, compiled, None)?;
-        return Ok(0);
-    }
-    let selection = chosen(&project.graph, selecting, &project.name, settings)?;
-    if selecting.select.is_empty() {
-        return Err(Diagnostic::error("cli/show", "nothing was chosen to show")
-            .help("say `--select NODE` or `--inline \"select ...\"`")
-            .into());
-    }
-    let mut shown = 0;
-    for id in project.graph.order().iter().filter(|id| selection.nodes.contains(*id)) {
-        let Some(node) = project.graph.node(id) else { continue };
-        let compiled = match node.kind {
-            ResourceType::Model if node.is_ephemeral() => of(project.compile(id, &warehouse)?),
-            ResourceType::Model | ResourceType::Seed | ResourceType::Snapshot | ResourceType::Source => match &node.relation {
-                // what is built is shown as it is; what is not, as its query
-                Some(relation) if runtime.block_on(engine.columns(relation))?.is_some() => CompiledNode {
-                    sql: format!("select * from {relation}"),
-                    places: std::sync::Arc::new(crate::run::Nowhere),
-                    logs: vec![],
-                    warnings: Diagnostics::default(),
-                },
-                _ if node.kind == ResourceType::Model => of(project.compile(id, &warehouse)?),
-                _ => {
-                    return Err(Diagnostic::error("cli/show", format!("`{}` is not built yet", node.name))
-                        .help(format!("build it first: segue build --select {}", node.name))
-                        .into());
-                }
-            },
-            ResourceType::Test if selection.nodes.len() == 1 => of(project.compile(id, &warehouse)?),
-            ResourceType::Analysis => of(project.compile(id, &warehouse)?),
-            _ => continue,
-        };
-        if matches!(output, Output::Table) {
-            message::note(&format!("Previewing node '{}':", node.name), settings);
+        let compiled = project.compile_inline(sql, &warehouse)?;
+        warn(&compiled.warnings, config)?;
+        // as in dbt, a query that is nobody's node fails the invocation
+        let outcome = run(&compiled.sql).map_err(|e| Failure::from(inline_fault(e, &compiled)))?;
+        print(&rendered(None, &outcome, output, config));
+        results.push(artifacts::inline(&project, &compiled.sql));
+    } else {
+        let selection = chosen(&project.graph, selecting, &project.name, config)?;
+        let nodes: Vec<&Node> = selection.nodes.iter().filter_map(|id| project.graph.node(id)).collect();
+        // tests come along with their nodes; they are shown when nothing else is
+        let only_tests = nodes.iter().all(|n| n.kind == ResourceType::Test);
+        for node in nodes.into_iter().filter(|n| only_tests || n.kind != ResourceType::Test) {
+            let Some(compiled) = query(node, &project, &warehouse, config)? else { continue };
+            let outcome = run(&compiled.sql).map_err(|e| Failure::of_work(with_advice(placed(e, node, Some(&compiled), 0), node)))?;
+            if output == Output::Table {
+                message::note(&format!("Previewing node '{}':", node.name), config);
+            }
+            print(&rendered(Some(&node.name), &outcome, output, config));
+            results.push(artifacts::rendered(node, "shown", &compiled.sql, None));
         }
-        show(Some(&node.name), compiled, Some(node))?;
-        shown += 1;
+        if results.is_empty() {
+            return Err(Diagnostic::error("cli/show", "the selection has nothing that can be shown").into());
+        }
     }
-    if shown == 0 {
-        return Err(Diagnostic::error("cli/show", "the selection has nothing that can be shown").into());
-    }
+    let args = artifacts::arguments("show", selecting, json!({"limit": limit, "inline": inline}), config);
+    artifacts::write(&target_folder(&project, config), &project, &artifacts::report(results, config), args, config)?;
     Ok(0)
 }
 
-fn of(compiled: Compiled) -> CompiledNode {
-    CompiledNode { sql: compiled.sql, places: std::sync::Arc::new(compiled.map), logs: compiled.logs, warnings: compiled.warnings }
-}
-
-/// The query with a limit around it, and where it begins in the result.
-fn limited(sql: &str, limit: i64) -> (String, usize) {
-    if limit < 0 {
-        return (sql.to_owned(), 0);
+/// The query whose rows stand for the node; `None` when the node has none.
+fn query(
+    node: &Node,
+    project: &crate::project::Project,
+    warehouse: &crate::run::Introspection,
+    config: &Config,
+) -> Result<Option<CompiledNode>, Failure> {
+    match (node.kind, &node.relation) {
+        (ResourceType::Model | ResourceType::Test | ResourceType::Analysis, _) => {
+            let compiled = project.compile(&node.id, warehouse)?;
+            warn(&compiled.warnings, config)?;
+            let Compiled { sql, map, logs, .. } = compiled;
+            Ok(Some(CompiledNode { sql, places: std::sync::Arc::new(map), logs, warnings: Diagnostics::default() }))
+        }
+        (ResourceType::Seed | ResourceType::Source | ResourceType::Snapshot, Some(relation)) => Ok(Some(CompiledNode {
+            sql: format!("select * from {relation}"),
+            places: std::sync::Arc::new(Nowhere),
+            logs: vec![],
+            warnings: Diagnostics::default(),
+        })),
+        _ => Ok(None),
     }
-    const BEFORE: &str = "select * from (\n";
-    (format!("{BEFORE}{}\n) as __segue_shown limit {limit}", sql.trim_end().trim_end_matches(';')), BEFORE.len())
 }
 
-fn inline_fault(error: crate::engine::EngineError, compiled: &CompiledNode, offset: usize) -> Diagnostic {
+/// The query with the limit behind it. Behind, not around: the rows keep the order that the query gives them.
+fn limited(sql: &str, limit: i64) -> String {
+    let sql = sql.trim_end().trim_end_matches(';');
+    if limit < 0 { sql.to_owned() } else { format!("{sql}\nlimit {limit}") }
+}
+
+/// What a query reads may not be there yet.
+fn with_advice(fault: Diagnostic, node: &Node) -> Diagnostic {
+    match fault.code {
+        "sql/unknown-table" | "engine/unknown-table" if fault.help.is_none() => {
+            fault.help(format!("build what it reads first: `segue build --select +{}`", node.name))
+        }
+        _ => fault,
+    }
+}
+
+fn inline_fault(error: EngineError, compiled: &Compiled) -> Diagnostic {
     let range = error.at.clone();
-    let mut diagnostic = message::of_engine(error);
-    if let Some(range) = range
-        && let (Some(start), Some(end)) = (range.start.checked_sub(offset), range.end.checked_sub(offset))
-    {
-        diagnostic.place = compiled
-            .places
-            .place_of(start..end)
-            .map(|(place, _)| place)
-            .or_else(|| Some(Place::new(&SourceFile::new("--inline", compiled.sql.clone()), start..end)));
-    }
-    diagnostic
+    let diagnostic = message::of_engine(error);
+    let Some(range) = range else { return diagnostic };
+    let place = compiled.map.place(range.clone()).map(|(place, _)| place);
+    // no template stands behind it: the SQL itself is what the user knows
+    let place = place.unwrap_or_else(|| Place::new(&SourceFile::new("--inline", compiled.sql.clone()), range));
+    diagnostic.at(place, "")
 }
 
-fn rendered(name: Option<&str>, outcome: &Outcome, output: Output, settings: &Settings) -> String {
+fn rendered(name: Option<&str>, outcome: &Outcome, output: Output, config: &Config) -> String {
     match output {
-        Output::Table => table::table(outcome, Some(u16::try_from(settings.width).unwrap_or(160))),
+        Output::Table => table::table(outcome, config.width),
         Output::Csv => table::csv(outcome),
         Output::Jsonl => table::json_line(outcome),
         Output::Json => {
-            let rows: Json = serde_json::from_str(&table::json(outcome)).unwrap_or(Json::Null);
-            let document = match name {
-                Some(name) => json!({"node": name, "show": rows}),
-                None => json!({"show": rows}),
-            };
-            serde_json::to_string_pretty(&document).unwrap_or_default()
+            let rows = table::json(outcome).replace('\n', "\n  ");
+            match name {
+                Some(name) => format!("{{\n  \"node\": {},\n  \"show\": {rows}\n}}", value::string(name)),
+                None => format!("{{\n  \"show\": {rows}\n}}"),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::limited;
+
+    #[test]
+    fn limits_stand_behind_the_query() {
+        for (sql, limit, expect) in [
+            ("select 1 ;\n", 5, "select 1\nlimit 5"),
+            ("select 1 -- one", 5, "select 1 -- one\nlimit 5"),
+            ("select 1;", -1, "select 1"),
+            ("select 1", 0, "select 1\nlimit 0"),
+        ] {
+            assert_eq!(limited(sql, limit), expect);
         }
     }
 }

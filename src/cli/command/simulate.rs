@@ -1,89 +1,113 @@
-//! `simulate`: data made on the spot.
+//! `simulate`: data made on the spot, with progress on a terminal.
 
 use std::{
+    fs::File,
     io::{BufWriter, Write},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    path::Path,
     time::{Duration, Instant},
 };
 
+use indicatif::{ProgressBar, ProgressDrawTarget};
+
 use crate::{
     cli::{
-        args::Simulate,
+        args::{Eventsim, Simulate},
+        config::Config,
+        interrupt,
         message::{self, Failure},
-        settings::Settings,
+        stdout::Stdout,
     },
     diagnostic::{Diagnostic, SourceFile},
-    simulate::{self, charts, eventsim},
+    simulate::{DEFAULT_SEED, SimulateError, charts, default_end, eventsim},
 };
 
-pub fn run(what: Simulate, settings: &Settings) -> Result<i32, Failure> {
-    let runtime = super::runtime()?;
-    let cancelled = Arc::new(AtomicBool::new(false));
-    let flag = cancelled.clone();
-    runtime.spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            flag.store(true, Ordering::Relaxed);
+const BUFFER_BYTES: usize = 1 << 20;
+
+pub(super) fn run(what: Simulate, config: &Config) -> Result<i32, Failure> {
+    let made = match what {
+        Simulate::Charts { out, lookups_out, days, end, seed } => charts::run(&charts::Options {
+            out,
+            lookups_out,
+            days,
+            end: end.unwrap_or_else(default_end),
+            seed: seed.unwrap_or(DEFAULT_SEED),
+            cancel: interrupt::flag(),
+        })
+        .map(|stats| format!("{} files, {:.1} MB", stats.files, stats.bytes as f64 / 1e6)),
+        Simulate::Eventsim(what) => events(&what, config)?,
+    };
+    match made {
+        Ok(text) => {
+            message::note(&text, config);
+            Ok(0)
+        }
+        Err(SimulateError::Cancelled) => {
+            message::failure(&Failure::of_work(Diagnostic::from(SimulateError::Cancelled)), config);
+            Ok(interrupt::EXIT_CODE)
+        }
+        Err(error @ (SimulateError::Options(_) | SimulateError::Config(_))) => Err(Diagnostic::from(error).into()),
+        Err(error) => Err(Failure::of_work(Diagnostic::from(error))),
+    }
+}
+
+fn events(what: &Eventsim, config: &Config) -> Result<Result<String, SimulateError>, Failure> {
+    let options = eventsim::Options {
+        config: what.config.as_deref().map(read).transpose()?.unwrap_or_default(),
+        seed: what.seed,
+        catalog_seed: what.catalog_seed.unwrap_or(DEFAULT_SEED),
+        start: what.start,
+        end: what.end,
+        days: what.days,
+        users: what.users,
+        events: what.events,
+        first_user: what.first_user_id,
+        growth: what.growth_rate,
+        attrition: what.attrition_rate,
+        tag: what.tag.clone(),
+        anchor: None,
+        threads: what.workers,
+        cancel: interrupt::flag(),
+    };
+    let mut out: Box<dyn Write> = if what.out == Path::new("-") {
+        Box::new(BufWriter::with_capacity(BUFFER_BYTES, Stdout))
+    } else {
+        Box::new(BufWriter::with_capacity(BUFFER_BYTES, create(&what.out)?))
+    };
+    let bar = (config.progress && !config.quiet).then(|| {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        bar
+    });
+    let begun = Instant::now();
+    let rate = |events: u64| events as f64 / begun.elapsed().as_secs_f64().max(1e-3);
+    let stats = eventsim::run(&options, &mut out, &mut |done| {
+        if let Some(bar) = &bar {
+            bar.set_message(format!("{done} events, {:.0} per second", rate(done)));
         }
     });
-    let fault = |e: simulate::SimulateError| Failure { diagnostics: Diagnostic::from(e).into(), exit_code: 1 };
-    match what {
-        Simulate::Charts { out, lookups_out, days, end, seed } => {
-            let mut options = charts::Options::new(out);
-            options.lookups_out = lookups_out;
-            options.days = days;
-            options.end = end.unwrap_or_else(simulate::default_end);
-            options.seed = seed.unwrap_or(simulate::DEFAULT_SEED);
-            options.cancel = cancelled;
-            let stats = charts::run(&options).map_err(fault)?;
-            message::note(&format!("{} files, {:.1} MB", stats.files, stats.bytes as f64 / 1e6), settings);
-        }
-        Simulate::Eventsim { out, events, users, days, start, end, seed, config } => {
-            let mut options = eventsim::Options { seed, events, users, days, cancel: cancelled, ..eventsim::Options::default() };
-            if let Some(path) = config {
-                let text = std::fs::read_to_string(&path)
-                    .map_err(|e| Diagnostic::error("simulate/config", format!("cannot read `{}`: {e}", path.display())))?;
-                options.config = eventsim::Config::parse(&SourceFile::new(path, text)).map_err(|d| Failure::from(*d))?;
-            }
-            let midnight = |day: chrono::NaiveDate| day.and_time(chrono::NaiveTime::MIN).and_utc();
-            options.start = start.map(midnight);
-            // the last day counts whole
-            options.end = end.and_then(|day| day.succ_opt()).map(midnight);
-            let began = Instant::now();
-            let bar = settings.progress.then(|| {
-                let bar = indicatif::ProgressBar::new_spinner();
-                bar.enable_steady_tick(Duration::from_millis(200));
-                bar
-            });
-            let mut progress = |done: u64| {
-                if let Some(bar) = &bar {
-                    bar.set_message(format!("{done} events, {:.0} per second", done as f64 / began.elapsed().as_secs_f64().max(1e-3)));
-                }
-            };
-            let stats = if out == "-" {
-                let mut sink = BufWriter::with_capacity(1 << 20, super::Pipe);
-                let stats = eventsim::run(&options, &mut sink, &mut progress).map_err(fault)?;
-                let _ = sink.flush();
-                stats
-            } else {
-                let file =
-                    std::fs::File::create(&out).map_err(|e| Diagnostic::error("simulate/write", format!("cannot write `{out}`: {e}")))?;
-                let mut sink = BufWriter::with_capacity(1 << 20, file);
-                let stats = eventsim::run(&options, &mut sink, &mut progress).map_err(fault)?;
-                sink.flush().map_err(|e| Diagnostic::error("simulate/write", format!("cannot write `{out}`: {e}")))?;
-                stats
-            };
-            if let Some(bar) = bar {
-                bar.finish_and_clear();
-            }
-            let seconds = began.elapsed().as_secs_f64();
-            message::note(
-                &format!("{} events in {seconds:.1} s, {:.0} per second", stats.events, stats.events as f64 / seconds.max(1e-3)),
-                settings,
-            );
-        }
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
     }
-    Ok(0)
+    Ok(stats.map(|s| {
+        let (events, users, sessions) = (s.events, s.users, s.sessions);
+        let (megabytes, seconds) = (s.bytes as f64 / 1e6, s.elapsed.as_secs_f64());
+        format!(
+            "{events} events of {users} users in {sessions} sessions: {megabytes:.1} MB in {seconds:.1} s, {:.0} per second",
+            rate(events)
+        )
+    }))
+}
+
+fn read(path: &Path) -> Result<eventsim::Config, Failure> {
+    let text =
+        std::fs::read_to_string(path).map_err(|e| Diagnostic::error("cli/unreadable", format!("cannot read `{}`: {e}", path.display())))?;
+    Ok(eventsim::Config::parse(&SourceFile::new(path, text)).map_err(|d| *d)?)
+}
+
+fn create(path: &Path) -> Result<File, Failure> {
+    let fault = |e: std::io::Error| Diagnostic::error("cli/unwritable", format!("cannot write `{}`: {e}", path.display()));
+    if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(fault)?;
+    }
+    Ok(File::create(path).map_err(fault)?)
 }

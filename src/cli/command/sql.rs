@@ -1,102 +1,97 @@
-//! `sql`: statements one after another in one session.
+//! `sql`: statements one after another in one session, their results to standard output.
 
-use std::{io::Read, path::Path};
+use std::{io::Read, path::Path, sync::Arc};
 
-use super::{load, open, print, runtime};
 use crate::{
     cli::{
         args::Output,
+        config::Config,
         message::{self, Failure},
-        settings::Settings,
+        stdout::print,
+        workspace::{Workspace, load},
     },
-    diagnostic::{Diagnostic, Place, SourceFile},
+    diagnostic::{Diagnostic, Diagnostics, Place, SourceFile},
     engine::{EngineError, Outcome},
     report::table,
 };
 
-pub fn run(statements: &[String], file: Option<&Path>, output: Output, keep_going: bool, settings: &Settings) -> Result<i32, Failure> {
-    let (name, script) = match (file, statements) {
-        (Some(path), _) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|e| Diagnostic::error("cli/unreadable", format!("cannot read `{}`: {e}", path.display())))?;
-            (path.display().to_string(), text)
-        }
-        (None, [one]) if one == "-" => {
-            let mut text = String::new();
-            std::io::stdin()
-                .read_to_string(&mut text)
-                .map_err(|e| Diagnostic::error("cli/unreadable", format!("cannot read standard input: {e}")))?;
-            ("<stdin>".to_owned(), text)
-        }
-        (None, []) => {
-            return Err(Diagnostic::error("cli/sql", "there is no statement")
-                .help("give statements as arguments, with --file, or `-` for standard input")
-                .into());
-        }
-        (None, several) => ("<argument>".to_owned(), several.join(";\n")),
-    };
-    let project = load("sql", false, settings)?;
-    let engine = open(&project)?;
-    let runtime = runtime()?;
-    let source = SourceFile::new(name, script.clone());
-    let mut session = engine.session();
-    let (mut last, mut failed) = (None, 0);
-    for range in session.split(&script) {
+/// `json` prints the rows of the last statement, `jsonl` one line for each, `table` and `csv` one block for each.
+pub(super) fn run(statements: &[String], file: Option<&Path>, output: Output, keep_going: bool, config: &Config) -> Result<i32, Failure> {
+    let script = script(statements, file)?;
+    let workspace = Workspace::open(load("sql", &[], config)?)?;
+    let mut session = workspace.engine.session();
+    let (mut last, mut faults) = (None, Diagnostics::default());
+    for range in session.split(&script.text) {
         let start = range.start;
-        match runtime.block_on(session.execute(&script[range])) {
+        match workspace.runtime.block_on(session.execute(&script.text[range])) {
             Ok(outcome) => {
-                if output == Output::Jsonl {
-                    print(&table::json_line(&outcome));
-                } else if output != Output::Json {
-                    print(&rendered(&outcome, output, settings));
+                match output {
+                    Output::Jsonl => print(&table::json_line(&outcome)),
+                    Output::Csv => print(&table::csv(&outcome)),
+                    Output::Table => print(&shown(&outcome, config)),
+                    Output::Json => {}
                 }
                 last = Some(outcome);
             }
             Err(error) => {
-                failed += 1;
+                last = None;
                 if output == Output::Jsonl {
                     print(&table::json_line_error(&error.message));
                 }
-                let fault = placed(error, &source, start);
+                let fault = placed(error, &script, start);
                 if !keep_going {
-                    if output == Output::Jsonl && settings.quiet {
-                        return Ok(1);
-                    }
-                    return Err(Failure { diagnostics: fault.into(), exit_code: 1 });
+                    return Err(Failure::of_work(fault));
                 }
+                // of `jsonl` the lines are the answer, and errors are among them
                 if output != Output::Jsonl {
-                    message::show(&fault.into(), settings);
+                    message::show(&fault.clone().into(), config);
                 }
+                faults.push(fault);
             }
         }
     }
     if output == Output::Json {
-        let queried = last.filter(|o| o.is_query);
-        print(&queried.map_or_else(|| "[]".to_owned(), |o| table::json(&o)));
+        print(&last.filter(|o| o.is_query).map_or_else(|| "[]".to_owned(), |o| table::json(&o)));
     }
-    Ok(i32::from(failed > 0))
+    Ok(i32::from(faults.has_errors()))
 }
 
-fn placed(error: EngineError, source: &std::sync::Arc<SourceFile>, start: usize) -> Diagnostic {
+fn script(statements: &[String], file: Option<&Path>) -> Result<Arc<SourceFile>, Diagnostic> {
+    let unreadable = |what: &str, e: std::io::Error| Diagnostic::error("cli/unreadable", format!("cannot read {what}: {e}"));
+    match (file, statements) {
+        (Some(path), _) => {
+            let text = std::fs::read_to_string(path).map_err(|e| unreadable(&format!("`{}`", path.display()), e))?;
+            Ok(SourceFile::new(path, text))
+        }
+        (None, [dash]) if dash == "-" => {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text).map_err(|e| unreadable("standard input", e))?;
+            Ok(SourceFile::new("<stdin>", text))
+        }
+        (None, []) => Err(Diagnostic::error("cli/no-statement", "there is no statement to run")
+            .help("pass statements as arguments, a file with `--file`, or `-` for standard input")),
+        (None, several) => Ok(SourceFile::new("<arguments>", several.join("\n;\n"))),
+    }
+}
+
+fn placed(error: EngineError, script: &Arc<SourceFile>, start: usize) -> Diagnostic {
     let at = error.at.clone();
     let diagnostic = message::of_engine(error);
     match at {
-        Some(range) => diagnostic.at(Place::new(source, start + range.start..start + range.end), ""),
-        None => diagnostic.at(Place::new(source, start..start), "in this statement"),
+        Some(range) => diagnostic.at(Place::new(script, start + range.start..start + range.end), ""),
+        None => diagnostic.at(Place::new(script, start..start), "in this statement"),
     }
 }
 
-fn rendered(outcome: &Outcome, output: Output, settings: &Settings) -> String {
-    match output {
-        Output::Csv => table::csv(outcome),
-        _ if outcome.is_query => table::table(outcome, Some(u16::try_from(settings.width).unwrap_or(160))),
-        _ => {
-            let row = table::rows(outcome).next().unwrap_or_default();
-            let shown = outcome.schema.fields().iter().zip(row).map(|(f, v)| match (f.name().as_str(), v.text()) {
-                ("status", Some(text)) => text,
-                (name, value) => format!("{name}: {}", value.unwrap_or_default()),
-            });
-            shown.collect::<Vec<_>>().join(", ")
-        }
+/// For people: a table, or what a statement without rows says.
+fn shown(outcome: &Outcome, config: &Config) -> String {
+    if outcome.is_query {
+        return table::table(outcome, config.width);
     }
+    let row = table::rows(outcome).next().unwrap_or_default();
+    let cells = outcome.schema.fields().iter().zip(row).map(|(field, cell)| match (field.name().as_str(), cell.text()) {
+        ("status", Some(text)) => text,
+        (name, text) => format!("{name}: {}", text.unwrap_or_else(|| "NULL".into())),
+    });
+    cells.collect::<Vec<_>>().join(", ")
 }

@@ -1,0 +1,171 @@
+//! What commands share: the loaded project, the opened engine, the runtime, the chosen nodes.
+
+use std::{path::PathBuf, sync::Arc};
+
+use tokio::runtime::Runtime;
+
+use super::{
+    args::Selecting,
+    config::Config,
+    message::{self, Failure},
+};
+use crate::{
+    diagnostic::{Diagnostic, Diagnostics},
+    engine::{
+        Engine,
+        datafusion::{LocalEngine, LocalOptions},
+    },
+    graph::{Graph, IndirectSelection, Selection, SelectionArgs, select},
+    names::{ResourceType, nearest},
+    project::{self, Project},
+    run::{Introspection, ProjectSource},
+};
+
+/// Stack of worker threads: planning recurses over expressions, deeper in builds without optimisation.
+const STACK_BYTES: usize = 32 << 20;
+
+/// A project with its warehouse. The runtime is started here, so commands that ask no warehouse never start one.
+pub(super) struct Workspace {
+    pub(super) project: Arc<Project>,
+    pub(super) engine: Arc<dyn Engine>,
+    pub(super) runtime: Runtime,
+}
+
+impl Workspace {
+    pub(super) fn open(project: Arc<Project>) -> Result<Self, Failure> {
+        let engine = engine(&project)?;
+        Ok(Self { project, engine, runtime: runtime()? })
+    }
+
+    /// The warehouse as templates ask it.
+    pub(super) fn introspection(&self) -> Introspection {
+        Introspection::new(Arc::clone(&self.engine), self.runtime.handle().clone())
+    }
+
+    /// The project as a run asks it.
+    pub(super) fn source(&self) -> ProjectSource {
+        ProjectSource::new(Arc::clone(&self.project), self.introspection())
+    }
+}
+
+/// The project, its warnings shown. A missing one gets the advice that fits.
+pub(super) fn load(verb: &str, flags: &[(&str, bool)], config: &Config) -> Result<Arc<Project>, Failure> {
+    if !config.project_dir.join("dbt_project.yml").is_file() {
+        let fault = Diagnostic::error("project/no-project", format!("there is no `dbt_project.yml` in `{}`", config.project_dir.display()));
+        let help = match config.project_above() {
+            Some(above) => format!("there is one in `{0}`: go there, or pass `--project-dir {0}`", above.display()),
+            None => "start a project with `segue init NAME`, or name its folder with `--project-dir`".to_owned(),
+        };
+        return Err(fault.help(help).into());
+    }
+    let project = project::load(&config.load_options(verb, flags))?;
+    warn(&project.warnings, config)?;
+    Ok(Arc::new(project))
+}
+
+/// Shows warnings; with `--warn-error` they end the command.
+pub(super) fn warn(warnings: &Diagnostics, config: &Config) -> Result<(), Failure> {
+    if !config.warnings_are_errors {
+        message::show(warnings, config);
+        return Ok(());
+    }
+    let errors: Vec<Diagnostic> = warnings
+        .0
+        .iter()
+        .map(|d| {
+            Diagnostic { severity: crate::diagnostic::Severity::Error, ..d.clone() }.note("a warning, made an error by `--warn-error`")
+        })
+        .collect();
+    if errors.is_empty() { Ok(()) } else { Err(Diagnostics(errors).into()) }
+}
+
+/// Where artifacts go, absolute.
+pub(super) fn target_folder(project: &Project, config: &Config) -> PathBuf {
+    match &config.target_path {
+        // as dbt: relative to the project
+        Some(path) => project.root.join(path),
+        None => project.target_folder(),
+    }
+}
+
+/// The engine of the profile's target.
+fn engine(project: &Project) -> Result<Arc<dyn Engine>, Failure> {
+    let profile = &project.profile;
+    if project.engine != "datafusion" {
+        let message = format!("the target `{}` is of type `{}`, which this version cannot run", profile.target_name, profile.type_);
+        let fault = Diagnostic::error("engine/unsupported", message).at(profile.place.clone(), "this target");
+        return Err(fault.help("`--local` runs it on the local engine").into());
+    }
+    let options = LocalOptions {
+        path: project.warehouse_root(),
+        database: profile.database.clone(),
+        schema: profile.schema.clone(),
+        memory_limit: profile.memory_limit.map(|b| usize::try_from(b).unwrap_or(usize::MAX)),
+    };
+    let engine = LocalEngine::open(&project.root, &options)
+        .map_err(|e| Failure::from(message::of_engine(e).at(profile.place.clone(), "the warehouse of this target")))?;
+    Ok(Arc::new(engine))
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(STACK_BYTES)
+        .build()
+        .map_err(|e| Diagnostic::error("cli/runtime", format!("cannot start threads: {e}")).into())
+}
+
+/// What `--select` and its kin choose; warnings shown.
+pub(super) fn chosen(graph: &Graph, selecting: &Selecting, package: &str, config: &Config) -> Result<Selection, Failure> {
+    let indirect = match &selecting.indirect_selection {
+        None => IndirectSelection::default(),
+        Some(text) => IndirectSelection::parse(text).ok_or_else(|| {
+            Diagnostic::error("cli/indirect-selection", format!("`{text}` is no mode of indirect selection"))
+                .help("there are `eager`, `cautious`, `buildable` and `empty`")
+        })?,
+    };
+    let args = SelectionArgs {
+        select: selecting.select.clone(),
+        exclude: selecting.exclude.clone(),
+        resource_types: resource_types(&selecting.resource_type)?,
+        exclude_resource_types: resource_types(&selecting.exclude_resource_type)?,
+        indirect,
+        root_package: Some(package.to_owned()),
+    };
+    let selection = select(graph, &args)?;
+    warn(&selection.warnings, config)?;
+    Ok(selection)
+}
+
+/// Several words may stand in one argument; `all` and `default` limit nothing.
+fn resource_types(words: &[String]) -> Result<Vec<ResourceType>, Diagnostic> {
+    words
+        .iter()
+        .flat_map(|w| w.split_whitespace())
+        .filter(|w| !matches!(*w, "all" | "default"))
+        .map(|word| {
+            ResourceType::parse(word).ok_or_else(|| {
+                let known = ResourceType::ALL.map(ResourceType::as_str);
+                let help = match nearest(word, known) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("types are `{}`", known.join("`, `")),
+                };
+                Diagnostic::error("cli/resource-type", format!("there is no resource type `{word}`")).help(help)
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resource_types_are_words() {
+        let parse = |text: &str| resource_types(&[text.to_owned()]);
+        assert_eq!(parse("model test").expect("known"), [ResourceType::Model, ResourceType::Test]);
+        assert_eq!(parse("all").expect("known"), []);
+        let fault = parse("modle").expect_err("unknown");
+        assert_eq!((fault.message.as_str(), fault.help.as_deref()), ("there is no resource type `modle`", Some("did you mean `model`?")));
+    }
+}
