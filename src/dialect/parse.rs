@@ -66,7 +66,7 @@ fn lower_first(text: &str) -> String {
 /// Pieces without anything but white space and comments are left out.
 pub fn split(script: &str) -> Vec<Range<usize>> {
     let Ok(tokens) = Tokenizer::new(&SnowflakeDialect, script).tokenize_with_location() else {
-        return vec![0..script.len()];
+        return std::iter::once(0..script.len()).collect();
     };
     let mut pieces = vec![];
     let mut offsets = LineOffsets::new(script);

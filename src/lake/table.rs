@@ -38,7 +38,7 @@ impl LakeTable {
         let fields = snapshot
             .schema()
             .fields()
-            .map(|f| TryIntoArrow::<Field>::try_into_arrow(f))
+            .map(TryIntoArrow::<Field>::try_into_arrow)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|e| LakeError::Damaged { place: self.relation.to_string(), cause: e.to_string() })?;
         Ok(Arc::new(Schema::new(fields)))

@@ -144,11 +144,14 @@ async fn close(store: &Arc<dyn ObjectStore>, file: OpenFile, partition_by: &[Str
     Ok(WrittenFile { add, rows, bytes })
 }
 
+/// Values of the partition columns, as Delta writes them.
+type PartitionValues = Vec<Option<String>>;
+
 /// Rows by their partition values, in order of first appearance; the whole batch without partition columns.
 fn split(
     batch: &RecordBatch,
     partition_indices: &[usize],
-) -> Result<Vec<(Vec<Option<String>>, RecordBatch)>, datafusion::arrow::error::ArrowError> {
+) -> Result<Vec<(PartitionValues, RecordBatch)>, datafusion::arrow::error::ArrowError> {
     if partition_indices.is_empty() {
         return Ok(vec![(vec![], batch.clone())]);
     }

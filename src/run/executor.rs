@@ -264,13 +264,14 @@ async fn list_relations(context: &Context, plan: &Plan) {
 }
 
 fn warn_left_out(context: &Context, plan: &Plan) {
-    for id in &plan.left_out {
-        let mut diagnostic = Diagnostic::warning("run/left-out", format!("`{id}` is left out: unit tests are not run by this version"));
-        if let Some(node) = context.deps.compile.node(id) {
-            diagnostic = diagnostic.at(super::compile::whole(&node), "");
-        }
-        context.send(Event::Warning { node: None, diagnostic });
-    }
+    let Some(first) = plan.left_out.first() else { return };
+    // one message: a project has as many unit tests as its authors were careful
+    let what = match plan.left_out.len() {
+        1 => format!("`{first}` was not run"),
+        n => format!("{n} unit tests were not run, the first is `{first}`"),
+    };
+    let diagnostic = Diagnostic::warning("run/left-out", format!("{what}: this build of segue reads unit tests but does not run them"));
+    context.send(Event::Warning { node: None, diagnostic });
 }
 
 fn broken(label: &NodeLabel, error: JoinError) -> Diagnostic {

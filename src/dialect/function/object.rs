@@ -78,7 +78,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
 ];
 
 fn construct(r: &Rows, keep_null: bool) -> Result<ArrayRef> {
-    if r.args.len() % 2 != 0 {
+    if !r.args.len().is_multiple_of(2) {
         return fail("OBJECT_CONSTRUCT takes pairs of key and value");
     }
     let keys = (0..r.args.len()).step_by(2).map(|k| r.text(k)).collect::<Result<Vec<_>>>()?;

@@ -82,6 +82,9 @@ impl Rows<'_> {
     }
 }
 
+/// A call as an expression of DataFusion's own, or `None` where that would answer differently for these types.
+type Native = fn(&[Expr], &[Type]) -> Option<Expr>;
+
 /// One entry of the library.
 pub struct Function {
     pub name: &'static str,
@@ -89,7 +92,7 @@ pub struct Function {
     pub result: fn(&CallTypes) -> Result<FieldRef>,
     pub body: fn(&Rows) -> Result<ArrayRef>,
     /// A call that DataFusion can evaluate natively, given types; keeps its optimisations (pruning, push-down).
-    pub native: Option<fn(&[Expr], &[Type]) -> Option<Expr>>,
+    pub native: Option<Native>,
     pub volatile: bool,
 }
 
@@ -103,7 +106,7 @@ impl Function {
         Self { name, arity, result, body, native: None, volatile: false }
     }
 
-    pub const fn natively(mut self, native: fn(&[Expr], &[Type]) -> Option<Expr>) -> Self {
+    pub const fn natively(mut self, native: Native) -> Self {
         self.native = Some(native);
         self
     }

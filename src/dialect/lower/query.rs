@@ -59,7 +59,7 @@ fn body(set: &mut SetExpr) -> Result<(), SqlError> {
 }
 
 fn select(select: &mut Select) -> Result<(), SqlError> {
-    if select.connect_by.iter().next().is_some() {
+    if !select.connect_by.is_empty() {
         return Err(SqlError::unsupported("CONNECT BY").help("write a recursive CTE"));
     }
     for item in &mut select.projection {

@@ -81,6 +81,7 @@ fn classify(sql: &str, error: &DataFusionError) -> EngineError {
         DataFusionError::NotImplemented(text) => {
             EngineError::new("sql/unsupported", format!("the local engine does not support this: {}", first_line(text)))
         }
+        DataFusionError::Execution(text) if text.eq_ignore_ascii_case("division by zero") => division_by_zero(),
         DataFusionError::Execution(text) => EngineError::new("sql/value", lower_first(first_line(text))),
         DataFusionError::Plan(text) => plan_text(sql, first_line(text)),
         DataFusionError::ArrowError(e, _) => arrow(&e.to_string()),
@@ -99,9 +100,13 @@ fn classify(sql: &str, error: &DataFusionError) -> EngineError {
     }
 }
 
+fn division_by_zero() -> EngineError {
+    EngineError::new("sql/division-by-zero", "division by zero").help("guard the divisor: DIV0(a, b), or NULLIF(b, 0)")
+}
+
 fn arrow(text: &str) -> EngineError {
     if text.contains("Divide by zero") {
-        return EngineError::new("sql/division-by-zero", "division by zero").help("guard the divisor: DIV0(a, b), or NULLIF(b, 0)");
+        return division_by_zero();
     }
     let text = text.strip_prefix("Cast error: ").or_else(|| text.strip_prefix("Arithmetic overflow: ")).unwrap_or(text);
     EngineError::new("sql/value", lower_first(first_line(text)))

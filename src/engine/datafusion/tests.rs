@@ -142,7 +142,7 @@ async fn errors_name_the_cause_and_the_place() {
     for (sql, code, at) in [
         ("select ab from (select 1 as abc) t", "sql/unknown-column", Some("ab")),
         ("select * from nowhere", "sql/unknown-table", Some("nowhere")),
-        ("select 1 / 0", "sql/value", None),
+        ("select 1 / 0", "sql/division-by-zero", None),
         ("select frobnicate(1)", "sql/unknown-function", Some("frobnicate")),
         ("selec 1", "sql/syntax", Some("selec")),
         ("select 'x'::int", "sql/value", None),
