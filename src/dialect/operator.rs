@@ -3,7 +3,7 @@
 
 use datafusion::{
     arrow::datatypes::DataType,
-    common::{DFSchema, Result},
+    common::{DFSchema, Result, plan_err},
     logical_expr::{
         Expr, ExprSchemable,
         planner::{ExprPlanner, PlannerResult, RawBinaryExpr},
@@ -32,6 +32,7 @@ impl ExprPlanner for SnowflakeOperators {
             return Ok(PlannerResult::Original(RawBinaryExpr { op, left: l, right: r }));
         }
         let planned = match (&op, left, right) {
+            (Op::BitwiseXor, _, _) => return plan_err!("Snowflake has no operator `^`; use POWER(a, b) or BITXOR(a, b)"),
             (Op::Divide, _, _) if left_arrow != DataType::Null || right_arrow != DataType::Null => {
                 function::call("div", vec![numeric(l, left), numeric(r, right)])?
             }

@@ -142,7 +142,10 @@ impl Lake {
                 predicate: None,
             },
         };
+        // a commit made since `base` is a conflict, whatever it changed: files were computed from `base`, and two
+        // builds that both append what they found missing would append it twice
         let mut commit_properties = CommitProperties::default()
+            .with_max_retries(0)
             .with_metadata(commit.properties.iter().map(|(k, v)| (k.clone(), serde_json::Value::String(v.clone()))));
         if let Some((app_id, version)) = &commit.application {
             commit_properties = commit_properties.with_application_transaction(Transaction::new(app_id, *version));

@@ -23,7 +23,13 @@ impl LakeError {
     /// From a Delta operation on `place`.
     pub fn delta(action: &'static str, place: &str, error: DeltaTableError) -> Self {
         let text = error.to_string();
-        if matches!(error, DeltaTableError::Transaction { .. }) || text.contains("concurrent transaction") {
+        use deltalake::kernel::transaction::TransactionError as T;
+        let collided = matches!(
+            &error,
+            DeltaTableError::Transaction { source: T::MaxCommitAttempts(_) | T::CommitConflict(_) | T::VersionAlreadyExists(_) }
+                | DeltaTableError::VersionAlreadyExists(_)
+        );
+        if collided {
             return Self::Conflict { table: place.to_owned(), cause: text };
         }
         Self::storage(action, place, &error)

@@ -205,7 +205,7 @@ impl ScalarUDFImpl for Implementation {
         let all_scalar =
             !args.args.is_empty() && args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_))) && !self.function.volatile;
         let rows = if all_scalar { 1 } else { args.number_rows };
-        let arrays = args.args.iter().map(|a| a.to_array(rows)).collect::<Result<Vec<_>>>()?;
+        let arrays = args.args.iter().map(|a| a.to_array(rows).map(typed_nulls)).collect::<Result<Vec<_>>>()?;
         let types: Vec<Type> = args.arg_fields.iter().map(|f| Type::of(f)).collect();
         let result = (self.function.body)(&Rows {
             args: &arrays,
@@ -226,6 +226,14 @@ impl ScalarUDFImpl for Implementation {
             Some(expr) => ExprSimplifyResult::Simplified(expr),
             None => ExprSimplifyResult::Original(args),
         })
+    }
+}
+
+/// An untyped NULL column has no validity bits; a text column of NULLs has.
+fn typed_nulls(array: ArrayRef) -> ArrayRef {
+    match array.data_type() {
+        DataType::Null => datafusion::arrow::array::new_null_array(&DataType::Utf8, array.len()),
+        _ => array,
     }
 }
 

@@ -30,7 +30,7 @@ use std::{path::Path, sync::Arc};
 use ::datafusion::{
     execution::{
         SessionState, SessionStateBuilder,
-        memory_pool::{FairSpillPool, TrackConsumersPool},
+        memory_pool::{GreedyMemoryPool, TrackConsumersPool},
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
     prelude::SessionConfig,
@@ -104,7 +104,8 @@ impl LocalEngine {
 
 fn runtime(memory_limit: usize) -> ::datafusion::error::Result<Arc<RuntimeEnv>> {
     let consumers = std::num::NonZeroUsize::new(5).unwrap_or(std::num::NonZeroUsize::MIN);
-    let pool = TrackConsumersPool::new(FairSpillPool::new(memory_limit), consumers);
+    // first come, first served: fair shares fail a small sort beside many idle consumers, long before memory is short
+    let pool = TrackConsumersPool::new(GreedyMemoryPool::new(memory_limit), consumers);
     RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build_arc()
 }
 

@@ -97,6 +97,7 @@ async fn queries_answer_as_snowflake_answers() {
         ("select * exclude (b) from (select 1 as a, 2 as b)", "1"),
         ("set x = 5; select $x + 1", "6"),
         ("select greatest(1, null), least(3, 2)", "NULL|2"),
+        ("select array_construct(1, null, 2), object_construct('a', 1, 'b', null)", "[1,null,2]|{\"a\":1}"),
         ("select try_cast('abc' as int), '12.5'::number(10,1), 'true'::boolean", "NULL|12.5|true"),
     ] {
         check(sql, expected).await;
