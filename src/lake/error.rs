@@ -11,6 +11,8 @@ pub enum LakeError {
     Conflict { table: String, cause: String },
     #[error("the warehouse `{root}` was written by a newer segue (format {found}, this one knows up to {known})")]
     NewerWarehouse { root: String, found: u64, known: u64 },
+    #[error("table `{table}` was written by a newer program: {cause}")]
+    NewerTable { table: String, cause: String },
     #[error("the warehouse location `{location}` is not supported: {reason}")]
     UnsupportedLocation { location: String, reason: String },
     #[error("`{place}` is damaged: {cause}")]
@@ -31,6 +33,10 @@ impl LakeError {
         );
         if collided {
             return Self::Conflict { table: place.to_owned(), cause: text };
+        }
+        // the library has no kind of its own for these; its texts are "Unsupported minimum reader version", "... reader feature"
+        if text.contains("Unsupported") && ["reader", "writer", "table feature"].iter().any(|w| text.to_lowercase().contains(w)) {
+            return Self::NewerTable { table: place.to_owned(), cause: text };
         }
         Self::storage(action, place, &error)
     }

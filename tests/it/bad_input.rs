@@ -74,8 +74,9 @@ fn wrong_templates() {
         &["deep", "macros/m.sql:1:", "models/a.sql:1:"],
     );
     unloadable("-- file: models/a.sql\n{% if true %}\nselect 1 as a\n", &["template/syntax", "models/a.sql:1:"]);
-    unloadable("-- file: models/a.sql\nselect '{{ var('missing') }}'\n", &["`missing`", "models/a.sql:1:"]);
     unloadable("-- file: models/a.sql\n{% for i in range(100000000000) %}x{% endfor %}\n", &["models/a.sql:1:"]);
+    // a variable may be set for one command only, so dbt asks for it when the node is compiled
+    failing("-- file: models/a.sql\nselect '{{ var('missing') }}' as a\n", "dev.a", &["`missing`", "models/a.sql:1:12", "--vars"]);
 }
 
 #[test]
@@ -158,15 +159,21 @@ fn server(answer: Option<&'static str>) -> String {
 #[test]
 fn a_service_that_fails() {
     let quick = "retries: 1, backoff_s: 0.05, timeout_s: 1, connect_timeout_s: 1, read_timeout_s: 1";
-    for (answer, texts) in [
+    let cases = [
         (Some("HTTP/1.1 500 Internal Server Error\r\ncontent-length: 4\r\nconnection: close\r\n\r\noops"), &["500"][..]),
         (Some("HTTP/1.1 429 Too Many Requests\r\nretry-after: 0\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"), &["429"]),
         (Some("HTTP/1.1 200 OK\r\ncontent-length: 100\r\nconnection: close\r\n\r\n{\"list\""), &["broke off"]),
         (None, &["in time"]),
-    ] {
-        let address = server(answer);
-        failing(&chart(&format!("base_url: '{address}', {quick}")), "dev.a", &[texts, &["bugs", "SKIP"]].concat());
-    }
+    ];
+    // at once: retries wait
+    std::thread::scope(|scope| {
+        for (answer, texts) in cases {
+            scope.spawn(move || {
+                let address = server(answer);
+                failing(&chart(&format!("base_url: '{address}', {quick}")), "dev.a", &[texts, &["bugs", "SKIP"]].concat());
+            });
+        }
+    });
 }
 
 #[test]
@@ -194,6 +201,12 @@ fn a_warehouse_of_a_newer_version() {
     std::fs::write(&log, newer.as_bytes()).expect("written");
     sandbox.run(&["sql", "select * from dev.t"]).expect_code(1).expect_all(&["newer"]);
     sandbox.run(&["build", "-s", "u"]).expect_code(1).expect_all(&["newer"]);
+
+    // the warehouse as a whole has a version of its own
+    let mark = sandbox.path().join("warehouse/segue.json");
+    std::fs::write(&mark, "{\"format\": 99}").expect("written");
+    sandbox.run(&["build"]).expect_code(2).expect_all(&["engine/newer-warehouse", "format 99", "profiles.yml"]);
+    assert_eq!(std::fs::read_to_string(&mark).expect("there"), "{\"format\": 99}");
 }
 
 #[cfg(target_os = "linux")]

@@ -14,7 +14,7 @@ fn project() -> Sandbox {
     let sandbox = Sandbox::new(
         "-- file: models/numbers.sql
 {{ config(materialized='table') }}
-select seq4() as n, mod(seq4(), 97) as k from table(generator(rowcount => 300000))
+select n, mod(n, 97) as k from (select row_number() over (order by 1) as n from table(generator(rowcount => 300000)))
 -- file: models/sums.sql
 {{ config(materialized='table') }}
 select k, sum(n) as total, count(*) as items from {{ ref('numbers') }} group by k

@@ -22,7 +22,7 @@ pub(super) fn lake(error: LakeError) -> EngineError {
             transient: true,
             ..EngineError::new("engine/conflict", message).help("run it again: nothing of this change was published")
         },
-        LakeError::NewerWarehouse { .. } => {
+        LakeError::NewerWarehouse { .. } | LakeError::NewerTable { .. } => {
             EngineError::new("engine/newer-warehouse", message).help("use the newer segue, or another `path:` in the profile")
         }
         LakeError::UnsupportedLocation { .. } => {
