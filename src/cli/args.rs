@@ -77,8 +77,13 @@ pub struct Global {
     /// No colours
     #[arg(long, global = true)]
     pub no_use_colors: bool,
+    #[command(flatten)]
+    pub taken: Taken,
+}
 
-    // Flags of dbt that ask for what segue does anyway, or has nothing of: taken, so that scripts go on working.
+/// Flags of dbt that ask for what segue does anyway, or has nothing of: taken, so that scripts go on working.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Taken {
     #[arg(long, global = true, hide = true)]
     no_partial_parse: bool,
     #[arg(long, global = true, hide = true)]

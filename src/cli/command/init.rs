@@ -73,7 +73,8 @@ fn check_empty(folder: &Path) -> Result<(), Diagnostic> {
         Err(e) => return Err(Diagnostic::error("cli/unreadable", format!("cannot read `{}`: {e}", folder.display()))),
     };
     let names = entries.filter_map(Result::ok).map(|e| PathBuf::from(e.file_name()));
-    let in_the_way = names.filter(|n| !n.to_string_lossy().starts_with('.') || n == Path::new(".gitignore")).min();
+    // of several the one that tells most: names sort behind hidden ones
+    let in_the_way = names.filter(|n| !n.to_string_lossy().starts_with('.') || n == Path::new(".gitignore")).max();
     match in_the_way {
         None => Ok(()),
         Some(name) => {
