@@ -87,7 +87,7 @@ fn query(
 
 /// The query with the limit behind it. Behind, not around: the rows keep the order that the query gives them.
 fn limited(sql: &str, limit: i64) -> String {
-    let sql = sql.trim_end().trim_end_matches(';');
+    let sql = sql.trim_end_matches(|c: char| c == ';' || c.is_whitespace());
     if limit < 0 { sql.to_owned() } else { format!("{sql}\nlimit {limit}") }
 }
 
