@@ -1,8 +1,10 @@
 //! The one integration test binary: `autotests = false` keeps linking to one, and leaves `tests/*.sql` to the project.
 
 mod bad_input;
+mod charts;
 mod cli;
 mod interrupted;
+mod materializations;
 mod sandbox;
 mod simulate;
 mod tidy;
