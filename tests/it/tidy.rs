@@ -179,7 +179,8 @@ fn the_readme_shows_commands_that_exist() {
         .flat_map(|c| std::iter::once(c.get_name()).chain(c.get_all_aliases()).map(str::to_owned).collect::<Vec<_>>())
         .collect();
     let mut faults = vec![];
-    for page in ["README.md", "CONTRIBUTING.md", "docs/profiles.md", "docs/diagnostics.md", "src/cli/scaffold/README.md"] {
+    for page in ["README.md", "CONTRIBUTING.md", "docs/profiles.md", "docs/sources.md", "docs/diagnostics.md", "src/cli/scaffold/README.md"]
+    {
         let text = fs::read_to_string(root().join(page)).unwrap_or_else(|e| panic!("{page}: {e}"));
         for line in text.lines() {
             for rest in line.split("segue ").skip(1) {
