@@ -4,6 +4,7 @@ mod bad_input;
 mod charts;
 mod cli;
 mod interrupted;
+mod kill;
 mod materializations;
 mod sandbox;
 mod simulate;
