@@ -25,6 +25,12 @@ pub trait Engine: Send + Sync {
     /// Columns in order, or `None` when there is no such relation.
     async fn columns(&self, relation: &RelationName) -> Result<Option<Vec<ColumnInfo>>, EngineError>;
 
+    /// Asks for the right to change a relation, without waiting. `holder` is what another build is told meanwhile.
+    /// An engine that has its own way to keep two builds apart always gives it.
+    async fn lock(&self, _relation: &RelationName, _holder: &str) -> Result<Lock, EngineError> {
+        Ok(Lock::Held(Box::new(())))
+    }
+
     /// A new session: variables, transactions and temporary tables live in it.
     fn session(&self) -> Box<dyn Session>;
 
@@ -82,6 +88,14 @@ pub struct ColumnInfo {
     /// Snowflake's spelling: `NUMBER(38,0)`, `VARCHAR`, `TIMESTAMP_NTZ(9)`, `ARRAY`...
     pub data_type: String,
     pub nullable: bool,
+}
+
+/// The answer to [`Engine::lock`].
+pub enum Lock {
+    /// Given back when this is dropped.
+    Held(Box<dyn Send + Sync>),
+    /// Who has it.
+    Busy(String),
 }
 
 /// One relation to be built.
@@ -156,6 +170,8 @@ pub struct Landing {
     pub replace: Option<Replace>,
     /// 1 for the first commit of the adapter; consecutive.
     pub sequence: u64,
+    /// All rows of the table, its columns and its partitioning are replaced by this landing.
+    pub start_over: bool,
     /// What the adapter needs to go on from here; opaque to the engine.
     pub position: String,
     pub comment: Option<String>,

@@ -8,6 +8,7 @@
 mod commit;
 mod error;
 mod location;
+mod lock;
 mod schema;
 mod table;
 mod view;
@@ -16,6 +17,7 @@ mod write;
 
 pub use commit::{Change, Commit, Removed};
 pub use error::LakeError;
+pub use lock::{Locked, RelationLock};
 pub use schema::{comment_of, storage_field, storage_schema};
 pub use table::LakeTable;
 pub use view::{ViewColumn, ViewFile};

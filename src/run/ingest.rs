@@ -5,6 +5,9 @@
 //! records does nothing, so after a crash at any moment the piece is finished, not repeated: when the raw table is one
 //! sequence ahead of the rows, its responses are parsed again instead of being fetched again.
 //!
+//! `--full-refresh` parses the raw responses again into one commit that replaces the table; of adapters without raw
+//! responses it forgets the position, and the first new commit replaces the table.
+//!
 //! When a payload as a whole could not be used and nothing would be landed twice, the position is *not* advanced: the
 //! next run asks again, so that a broken response never becomes a silent gap.
 
@@ -12,8 +15,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::Utc;
 use datafusion::arrow::{
-    array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray},
-    datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit},
+    array::{ArrayRef, AsArray, BooleanArray, Int64Array, StringArray, TimestampMicrosecondArray},
+    compute::{cast, filter_record_batch},
+    datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit},
     error::ArrowError,
     record_batch::RecordBatch,
 };
@@ -71,6 +75,8 @@ struct Lane<'a> {
     landed: u64,
     rejected: u64,
     pieces: u64,
+    /// The next landing replaces the whole table.
+    starts_over: bool,
 }
 
 impl<'a> Lane<'a> {
@@ -87,6 +93,7 @@ impl<'a> Lane<'a> {
             landed: 0,
             rejected: 0,
             pieces: 0,
+            starts_over: false,
         };
         lane.state = lane.landing(&lane.table).await?;
         lane.raw_state = lane.landing(&lane.raw).await?;
@@ -94,7 +101,11 @@ impl<'a> Lane<'a> {
     }
 
     async fn drain(&mut self, cx: &FetchContext) -> Result<(), Diagnostics> {
-        self.finish_interrupted().await?;
+        if self.task.context.options.full_refresh && self.state.exists {
+            self.start_over().await?;
+        } else {
+            self.finish_interrupted().await?;
+        }
         for _ in 0..MOST_PIECES {
             if self.task.context.cancel.is_stopping() {
                 return Err(self.fault(IngestError::new("run/cancelled", "stopped between two commits; what was landed is kept")));
@@ -121,15 +132,52 @@ impl<'a> Lane<'a> {
             ))));
         }
         self.task.progress("finishing what the last run began");
-        let sql = format!("select * from {} where SEQUENCE = {sequence}", self.raw);
-        let outcome = self.task.context.deps.engine.session().execute(&sql).await.map_err(|e| self.engine_fault(e))?;
-        let mut responses = vec![];
-        for batch in &outcome.batches {
-            responses.extend(raw_from_batch(batch).map_err(|e| self.arrow_fault(e))?);
-        }
         let position = self.raw_state.position.clone().unwrap_or_default();
-        let parsed = self.parse(responses).await;
-        self.land(parsed, sequence, position).await
+        for (_, responses) in self.kept(&format!("where SEQUENCE = {sequence}")).await? {
+            let parsed = self.parse(responses).await;
+            self.land(parsed, sequence, position.clone()).await?;
+        }
+        Ok(())
+    }
+
+    /// The raw responses that were kept, by the piece of work that fetched them.
+    async fn kept(&self, filter: &str) -> Result<BTreeMap<i64, Vec<RawResponse>>, Diagnostics> {
+        let sql = format!("select * from {} {filter}", self.raw);
+        let outcome = self.task.context.deps.engine.session().execute(&sql).await.map_err(|e| self.engine_fault(e))?;
+        let mut pieces: BTreeMap<i64, Vec<RawResponse>> = BTreeMap::new();
+        for batch in &outcome.batches {
+            let sequences = batch.column_by_name("SEQUENCE").and_then(|c| c.as_primitive_opt::<Int64Type>());
+            for (row, response) in raw_from_batch(batch).map_err(|e| self.arrow_fault(e))?.into_iter().enumerate() {
+                pieces.entry(sequences.map_or(0, |s| s.value(row))).or_default().push(response);
+            }
+        }
+        Ok(pieces)
+    }
+
+    /// `--full-refresh`. What was fetched over a network is parsed again, not fetched again: a chart of last week can no
+    /// longer be asked for. All of it becomes one commit. Records that are not kept raw are read again from the beginning.
+    async fn start_over(&mut self) -> Result<(), Diagnostics> {
+        self.starts_over = true;
+        if !self.raw_state.exists {
+            self.state.position = None;
+            return Ok(());
+        }
+        self.task.progress("parsing what was kept again");
+        let interrupted = self.raw_state.sequence > self.state.sequence;
+        let position = if interrupted { &self.raw_state.position } else { &self.state.position }.clone().unwrap_or_default();
+        let sequence = self.raw_state.sequence.max(self.state.sequence + 1);
+        let mut all = Parsed::default();
+        for (_, responses) in self.kept("").await? {
+            let parsed = self.parse(responses).await;
+            if let Some((column, values)) = &parsed.replace {
+                for batch in &mut all.batches {
+                    *batch = without(batch, column, values).map_err(|e| self.arrow_fault(e))?;
+                }
+            }
+            all.batches.extend(parsed.batches);
+            all.rejected.extend(parsed.rejected);
+        }
+        self.land(all, sequence, position).await
     }
 
     async fn fetch(&self, cx: &FetchContext) -> Result<Option<Fetched>, Diagnostics> {
@@ -164,13 +212,16 @@ impl<'a> Lane<'a> {
     }
 
     async fn land(&mut self, parsed: Parsed, sequence: u64, position: String) -> Result<(), Diagnostics> {
-        if !parsed.rejected.is_empty() {
+        let rejected = self.table.with_suffix("__rejected");
+        if !parsed.rejected.is_empty() || (self.starts_over && self.landing(&rejected).await?.exists) {
             let batch = rejects(&parsed, sequence, self.task.context.options.now).map_err(|e| self.arrow_fault(e))?;
-            let table = self.table.with_suffix("__rejected");
-            let landing = self.landing_of(table.clone(), rejected_schema(), vec![batch], sequence, &position);
+            let mut landing = self.landing_of(rejected.clone(), rejected_schema(), vec![batch], sequence, &position);
+            landing.start_over = self.starts_over;
             self.commit(landing).await?;
             self.rejected += parsed.rejected.len() as u64;
-            self.warn_rejected(&parsed, &table);
+        }
+        if !parsed.rejected.is_empty() {
+            self.warn_rejected(&parsed, &rejected);
         }
         let rows: u64 = parsed.batches.iter().map(|b| b.num_rows() as u64).sum();
         let can_repeat = rows == 0 || parsed.replace.is_some();
@@ -182,7 +233,9 @@ impl<'a> Lane<'a> {
         landing.partition_by = self.adapter.partition_by();
         landing.replace = parsed.replace.map(|(column, values)| Replace { column, values });
         landing.comment = super::materialize::comments(self.task).0;
+        landing.start_over = self.starts_over;
         self.commit(landing).await?;
+        self.starts_over = false;
         self.state = LandingState { exists: true, sequence, position: Some(position) };
         self.landed += rows;
         self.pieces += 1;
@@ -195,13 +248,16 @@ impl<'a> Lane<'a> {
 
     /// A source that has nothing yet is an empty table, so that its models can be built.
     async fn make_table(&mut self) -> Result<(), Diagnostics> {
-        if self.state.exists {
+        if self.state.exists && !self.starts_over {
             return Ok(());
         }
-        let mut landing = self.landing_of(self.table.clone(), self.adapter.schema(), vec![], 1, "");
+        let sequence = self.state.sequence + 1;
+        let mut landing = self.landing_of(self.table.clone(), self.adapter.schema(), vec![], sequence, "");
         landing.partition_by = self.adapter.partition_by();
+        landing.start_over = self.starts_over;
         self.commit(landing).await?;
-        self.state = LandingState { exists: true, sequence: 1, position: None };
+        self.starts_over = false;
+        self.state = LandingState { exists: true, sequence, position: None };
         Ok(())
     }
 
@@ -213,6 +269,7 @@ impl<'a> Lane<'a> {
             partition_by: vec![],
             replace: None,
             sequence,
+            start_over: false,
             position: position.to_owned(),
             comment: None,
             properties: self.task.properties(),
@@ -305,6 +362,15 @@ async fn keys(task: &Task, config: &AdapterConfig) -> Result<Vec<BTreeMap<String
     keys.sort();
     keys.dedup();
     Ok(keys)
+}
+
+/// The rows whose column, as text, is none of the values.
+fn without(batch: &RecordBatch, column: &str, values: &[String]) -> Result<RecordBatch, ArrowError> {
+    let Some(cells) = batch.column_by_name(column) else { return Ok(batch.clone()) };
+    let text = cast(cells, &DataType::Utf8)?;
+    let keep: BooleanArray =
+        text.as_string::<i32>().iter().map(|cell| Some(cell.is_none_or(|cell| !values.iter().any(|v| v == cell)))).collect();
+    filter_record_batch(batch, &keep)
 }
 
 /// `REASON, POSITION, RECORD, SEQUENCE, REJECTED_AT`.

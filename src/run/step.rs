@@ -1,6 +1,10 @@
 //! One node from start to result: chooses the action, keeps the clock, turns failures into diagnostics.
 
-use std::{path::PathBuf, sync::Arc, time::Instant};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
 use serde_json::Map;
@@ -14,11 +18,15 @@ use super::{
 };
 use crate::{
     diagnostic::{Diagnostic, Diagnostics},
+    engine::Lock,
     graph::Node,
     names::ResourceType,
     plan::{Action, Step},
     state,
 };
+
+/// Between two looks at a lock that another build holds.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// What all steps of a run share.
 pub(super) struct Context {
@@ -62,12 +70,15 @@ impl Task {
     pub(super) async fn run(self) -> NodeResult {
         let began = Instant::now();
         let mut progress = Progress { relation_name: self.node.relation.as_ref().map(ToString::to_string), ..Progress::default() };
-        let ended = match self.step.action {
-            Action::Materialize => materialize::run(&self, &mut progress).await,
-            Action::Seed => seed::run(&self, &mut progress).await,
-            Action::Ingest => ingest::run(&self, &mut progress).await,
-            Action::Test => data_test::run(&self, &mut progress).await,
-            Action::Snapshot => Err(self.unsupported("snapshots").into()),
+        let ended = match self.lock().await {
+            Err(e) => Err(e),
+            Ok(_held) => match self.step.action {
+                Action::Materialize => materialize::run(&self, &mut progress).await,
+                Action::Seed => seed::run(&self, &mut progress).await,
+                Action::Ingest => ingest::run(&self, &mut progress).await,
+                Action::Test => data_test::run(&self, &mut progress).await,
+                Action::Snapshot => Err(self.unsupported("snapshots").into()),
+            },
         };
         let status = match ended {
             Ok(status) => status,
@@ -105,6 +116,38 @@ impl Task {
         Diagnostic::error("run/unsupported", format!("`{}` cannot be built: {what} are not supported by this version", self.node.name))
             .at(super::compile::whole(&self.node), "")
             .help(format!("leave it out with `--exclude {}`", self.node.name))
+    }
+
+    /// Waits until no other build works on the node's relation. Tests change nothing that others build.
+    async fn lock(&self) -> Result<Option<Box<dyn Send + Sync>>, Diagnostics> {
+        let Some(relation) = self.node.relation.as_ref().filter(|_| self.step.action != Action::Test) else { return Ok(None) };
+        let context = &self.context;
+        let holder = format!("process {}, run {}", std::process::id(), context.options.invocation);
+        let mut told = false;
+        loop {
+            let fault = |e: crate::engine::EngineError| {
+                let mut diagnostic = Diagnostic::error(e.code, e.message).at(super::compile::whole(&self.node), "");
+                diagnostic.help = e.help;
+                Diagnostics::from(diagnostic)
+            };
+            let who = match context.deps.engine.lock(relation, &holder).await.map_err(fault)? {
+                Lock::Held(lock) => return Ok(Some(lock)),
+                Lock::Busy(who) => who,
+            };
+            if !told {
+                told = true;
+                let message = format!("{}: waiting for another build that works on {relation} ({who})", self.node.name);
+                context.send(Event::Log { level: LogLevel::Warn, node: Some(Arc::clone(&self.label)), message });
+                self.progress("waiting for another build");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+                () = context.cancel.stopping() => {
+                    let message = format!("`{}` was cancelled while another build worked on it ({who})", self.node.name);
+                    return Err(Diagnostic::error("run/cancelled", message).at(super::compile::whole(&self.node), "").into());
+                }
+            }
+        }
     }
 
     /// Compiles on a blocking thread and writes the result below `target/compiled`.

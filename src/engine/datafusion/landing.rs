@@ -31,20 +31,25 @@ impl Inner {
             let names = |s: &::datafusion::arrow::datatypes::Schema| {
                 s.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect::<Vec<_>>()
             };
-            if names(&current) != names(&schema) {
+            if !landing.start_over && names(&current) != names(&schema) {
                 return Err(EngineError::new(
                     "engine/landing-schema",
                     format!("the columns of the landing table `{}` are not those of its adapter", landing.table),
                 )
-                .help("drop the landing table to ingest it anew with the new columns"));
+                .help("`segue ingest --full-refresh` ingests it anew with the new columns"));
             }
         }
         let store = self.lake.table_store(&landing.table).map_err(fault::lake)?;
-        let partition_by = base.as_ref().map_or_else(|| landing.partition_by.clone(), crate::lake::LakeTable::partition_columns);
+        let partition_by = match &base {
+            Some(table) if !landing.start_over => table.partition_columns(),
+            _ => landing.partition_by.clone(),
+        };
         let mut files = self.write_batches(landing.batches, store, schema.clone(), &partition_by).await?;
         let rows = rows_of(&files);
         let mut remove = Removed::None;
-        if let (Some(table), Some(replace)) = (&base, &landing.replace) {
+        if landing.start_over {
+            remove = Removed::All;
+        } else if let (Some(table), Some(replace)) = (&base, &landing.replace) {
             let (kept, touched) = self.without(table, &schema, &replace.column, &replace.values).await?;
             files.extend(kept);
             remove = Removed::Files(touched);

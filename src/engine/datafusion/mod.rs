@@ -37,10 +37,10 @@ use ::datafusion::{
 };
 use async_trait::async_trait;
 
-use super::{ColumnInfo, Engine, EngineError, Landing, LandingState, Publish, Published, RelationInfo, Session};
+use super::{ColumnInfo, Engine, EngineError, Landing, LandingState, Lock, Publish, Published, RelationInfo, Session};
 use crate::{
     dialect::{function, operator::SnowflakeOperators, relation::SnowflakeRelations},
-    lake::Lake,
+    lake::{Lake, Locked},
     names::{Identifier, RelationName, SchemaName},
 };
 
@@ -117,6 +117,13 @@ impl Engine for LocalEngine {
 
     async fn columns(&self, relation: &RelationName) -> Result<Option<Vec<ColumnInfo>>, EngineError> {
         self.inner.columns(relation).await
+    }
+
+    async fn lock(&self, relation: &RelationName, holder: &str) -> Result<Lock, EngineError> {
+        Ok(match self.inner.lake.lock(relation, holder).map_err(fault::lake)? {
+            Locked::Held(lock) => Lock::Held(Box::new(lock)),
+            Locked::Busy(who) => Lock::Busy(who),
+        })
     }
 
     fn session(&self) -> Box<dyn Session> {
