@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::simulate::eventsim::Moment;
+use crate::{ingest::kafka::SinkAddress, simulate::eventsim::Moment};
 
 /// From Kafka topics, object stores and web charts to tested, served gold tables.
 #[derive(Debug, Parser)]
@@ -189,8 +189,16 @@ pub enum Command {
     #[command(after_help = "Example:\n  segue seed --select countries --full-refresh")]
     Seed(Running),
     /// Take in what is new in sources that have an adapter
-    #[command(after_help = "Examples:\n  segue ingest\n  segue ingest --select source:charts")]
-    Ingest(Running),
+    #[command(
+        after_help = "Examples:\n  segue ingest\n  segue ingest --select source:charts\n  segue ingest --select source:streams --follow"
+    )]
+    Ingest {
+        #[command(flatten)]
+        running: Running,
+        /// Go on until Ctrl-C, committing what comes in small batches
+        #[arg(long, help_heading = "Options")]
+        follow: bool,
+    },
     /// Render models to SQL without running them
     #[command(
         after_help = "Examples:\n  segue compile --select music_charts\n  segue compile --inline \"select * from {{ ref('music_charts') }}\""
@@ -287,7 +295,7 @@ pub enum Command {
 pub enum Simulate {
     /// Streaming events of invented listeners, in Eventsim's shape
     #[command(
-        after_help = "Examples:\n  segue simulate eventsim --events 1000000 --out events.jsonl\n  segue simulate eventsim --users 5000 --days 30 --config my-config.json --out - | head"
+        after_help = "Examples:\n  segue simulate eventsim --events 1000000 --out events.jsonl\n  segue simulate eventsim --events 1000000 --to 'kafka://localhost:9092/eventsim_music_streaming?partitions=6'\n  segue simulate eventsim --users 5000 --days 30 --config my-config.json --out - | head"
     )]
     Eventsim(Eventsim),
     /// Recordings of the chart services, in the services' own shapes
@@ -316,6 +324,9 @@ pub struct Eventsim {
     /// Where to write JSON lines; `-` is standard output
     #[arg(long, default_value = "-", value_name = "FILE")]
     pub out: PathBuf,
+    /// A Kafka topic to write to, made when it is missing: `kafka://host:port/topic?partitions=6`
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "out", value_parser = SinkAddress::parse)]
+    pub to: Option<SinkAddress>,
     /// Roughly how many events; decides the number of users when that is not given
     #[arg(long, value_name = "N")]
     pub events: Option<u64>,

@@ -180,7 +180,7 @@ mod tests {
         let row = |(artist, title): &(&str, &str)| {
             [("ARTIST".to_owned(), Some((*artist).to_owned())), ("TITLE".to_owned(), Some((*title).to_owned()))].into()
         };
-        FetchContext { now: "2025-02-27T02:00:00Z".parse().expect("a moment"), keys: keys.iter().map(row).collect() }
+        FetchContext { now: "2025-02-27T02:00:00Z".parse().expect("a moment"), keys: keys.iter().map(row).collect(), ..Default::default() }
     }
 
     fn adapter(settings: Json) -> Box<dyn Adapter> {

@@ -6,8 +6,10 @@
 //! (`simulate`) give rows at once.
 
 pub mod chart;
+pub mod columns;
 pub mod file;
 pub mod http;
+pub mod kafka;
 pub mod lastfm;
 mod lookup;
 mod raw;
@@ -22,12 +24,14 @@ use datafusion::arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
 pub use raw::{RawResponse, raw_from_batch, raw_schema, raw_to_batch};
 
 /// What an adapter asks of the outside at one moment. The clock is injected, so that tests are deterministic.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct FetchContext {
     /// The moment of the invocation, UTC.
     pub now: chrono::DateTime<chrono::Utc>,
     /// Keys of `input: ref(...)`, one row per key: column name (upper case) to value. Empty without `input`.
     pub keys: Vec<std::collections::BTreeMap<String, Option<String>>>,
+    /// Do not end at what is there now: wait a while for more. `None` then says that nothing came meanwhile.
+    pub follow: bool,
 }
 
 /// One source table's way to the outside.
@@ -44,6 +48,11 @@ pub trait Adapter: Send + Sync {
     /// Called again with the new position until it says `None`. An error that trying again could mend is transient;
     /// retries of single requests are the adapter's own.
     async fn fetch(&self, position: Option<&str>, cx: &FetchContext) -> Result<Option<Fetched>, IngestError>;
+
+    /// What a person should know beside the rows, after a fetch: how far behind the table is.
+    fn status(&self) -> Option<String> {
+        None
+    }
 
     /// Pure: the same responses always give the same rows. Never called by adapters that fetch rows.
     fn parse(&self, responses: &[RawResponse]) -> Parsed;

@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use super::{
     Adapter, chart, file,
     http::{Client, Clock, HttpSettings, SystemClock},
-    lastfm,
+    kafka, lastfm,
     settings::{Settings, quoted},
     spotify_api,
 };
@@ -53,7 +53,7 @@ impl AdapterEnv {
     }
 }
 
-const TYPES: [&str; 4] = ["chart", "file", "lastfm", "spotify_api"];
+const TYPES: [&str; 5] = ["chart", "file", "kafka", "lastfm", "spotify_api"];
 
 /// The adapter of a source, or everything that is wrong with its settings.
 pub fn adapter(config: &AdapterConfig, env: &AdapterEnv) -> Result<Box<dyn Adapter>, Diagnostics> {
@@ -61,6 +61,7 @@ pub fn adapter(config: &AdapterConfig, env: &AdapterEnv) -> Result<Box<dyn Adapt
     let adapter = match config.type_.as_str() {
         "chart" => chart::adapter(&settings, env),
         "file" => file::adapter(&settings, env),
+        "kafka" => kafka::adapter(&settings, env),
         "lastfm" => lastfm::adapter(&settings, env, config),
         "spotify_api" => spotify_api::adapter(&settings, env, config),
         other => {
@@ -89,7 +90,7 @@ fn unknown_type(config: &AdapterConfig, env: &AdapterEnv, type_: &str) -> Diagno
     let settings = Settings::new(config);
     let place = settings.place_of("type");
     match type_ {
-        "kafka" | "s3" => Diagnostic::error("ingest/unsupported-type", format!("adapters of type `{type_}` are not supported yet"))
+        "s3" => Diagnostic::error("ingest/unsupported-type", format!("adapters of type `{type_}` are not supported yet"))
             .at(place, "")
             .help(format!("{supported}; `file` reads local folders of CSV and JSON files")),
         _ => Diagnostic::error("ingest/unknown-type", format!("there is no adapter of type `{type_}`")).at(place, "").help(
@@ -142,10 +143,10 @@ mod tests {
             ],
         );
         check(
-            "kafka",
+            "s3",
             json!({}),
-            &["ingest/unsupported-type: adapters of type `kafka` are not supported yet / \
-               supported are `chart`, `file`, `lastfm`, `spotify_api`; `file` reads local folders of CSV and JSON files"],
+            &["ingest/unsupported-type: adapters of type `s3` are not supported yet / \
+               supported are `chart`, `file`, `kafka`, `lastfm`, `spotify_api`; `file` reads local folders of CSV and JSON files"],
         );
         check("charts", json!({}), &["ingest/unknown-type: there is no adapter of type `charts` / did you mean `chart`?"]);
     }

@@ -36,8 +36,7 @@ impl Lake {
         let path = folder.join(relation_path(relation).replace('/', "."));
         let fail = |e: &std::io::Error| LakeError::storage("lock", &path.display().to_string(), e);
         std::fs::create_dir_all(&folder).map_err(|e| fail(&e))?;
-        let mut file =
-            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(|e| fail(&e))?;
+        let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(|e| fail(&e))?;
         match file.try_lock() {
             Ok(()) => {
                 // who it is is a courtesy: a full disk must not keep a build from its own error

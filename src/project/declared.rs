@@ -32,8 +32,8 @@ impl Drafting<'_> {
         let package_name = self.packages[package].name();
         let fqn = fqn(package_name, path, &[&source.name, &table.name]);
         let mut merged = self.folder_config(package, ResourceType::Source, &fqn);
-        merged.add_all(&source.config);
-        merged.add_all(&table.config);
+        merged.add_all(&self.rendered(&source.config, &mut faults));
+        merged.add_all(&self.rendered(&table.config, &mut faults));
         let config = merged.resolve(ResourceType::Source, &mut faults);
         let state = if config.enabled { State::Enabled } else { State::Disabled };
         let id = NodeId::of(ResourceType::Source, package_name, &format!("{}.{}", source.name, table.name));

@@ -405,7 +405,16 @@ fn finish(
 ) -> Result<Project, Diagnostics> {
     let mut references = References::new(packages[0].name());
     for draft in &drafts {
-        if let Some(first) = references.add(&draft.node, draft.state) {
+        let Some(first) = references.add(&draft.node, draft.state) else { continue };
+        if let Some(source) = &draft.node.source {
+            let message = format!("the source `{}` has two tables `{}`", source.source_name, source.table_name);
+            faults.push(
+                Diagnostic::error("project/duplicate-table", message)
+                    .at(draft.node.declared_at(), "the second one")
+                    .related(first.place.clone(), "the first one")
+                    .help("tables of one name are alternatives when all but one have `config: {enabled: false}`"),
+            );
+        } else {
             faults.push(
                 Diagnostic::error("graph/duplicate-name", format!("`{}` and `{}` have one name", first.id, draft.node.id))
                     .at(draft.node.declared_at(), "the second one")

@@ -449,15 +449,6 @@ fn source(at: At<'_>, faults: &mut Diagnostics) -> Option<SourceProperties> {
     let quoting = fields.map_at("quoting").map_or_else(Quoting::default, |q| Quoting::read(q, fields.faults));
     let tables = fields.list("tables");
     let tables: Vec<TableProperties> = tables.into_iter().filter_map(|t| table(t, fields.faults)).collect();
-    for (i, table) in tables.iter().enumerate() {
-        if let Some(first) = tables[..i].iter().find(|t| t.name == table.name) {
-            fields.faults.push(
-                Diagnostic::error("project/duplicate-table", format!("the source `{name}` has two tables `{}`", table.name))
-                    .at(table.place.clone(), "the second one")
-                    .related(first.place.clone(), "the first one"),
-            );
-        }
-    }
     let description = description(&mut fields);
     finish(fields);
     Some(SourceProperties {

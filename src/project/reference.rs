@@ -67,7 +67,9 @@ impl References {
         };
         slot.push(named);
         let (last, before) = slot.split_last()?;
-        before.iter().find(|n| n.id != last.id && n.package == last.package && n.state == State::Enabled && state == State::Enabled)
+        // one file's node may be planned twice; a table of a source is declared
+        let other = |n: &&Named| n.id != last.id || node.source.is_some();
+        before.iter().filter(other).find(|n| n.package == last.package && n.state == State::Enabled && state == State::Enabled)
     }
 
     pub fn node(&self, package: Option<&str>, name: &str, from: &str) -> Lookup<'_> {

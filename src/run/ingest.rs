@@ -54,7 +54,8 @@ async fn ingest(task: &Task, progress: &mut Progress) -> Result<Status, Diagnost
             Diagnostic::error("ingest/no-adapter", format!("the source `{}` has no adapter", node.name)).at(whole(node), "")
         })?;
     let adapter = (task.context.deps.adapters)(node, config)?;
-    let cx = FetchContext { now: task.context.options.now, keys: keys(task, config).await? };
+    let follow = task.context.options.follow;
+    let cx = FetchContext { now: task.context.options.now, keys: keys(task, config).await?, follow };
     let mut lane = Lane::open(task, config, adapter, table).await?;
     let result = lane.drain(&cx).await;
     progress.rows = Some(lane.landed);
@@ -108,14 +109,33 @@ impl<'a> Lane<'a> {
         }
         for _ in 0..MOST_PIECES {
             if self.task.context.cancel.is_stopping() {
-                return Err(self.fault(IngestError::new("run/cancelled", "stopped between two commits; what was landed is kept")));
+                return if cx.follow { self.make_table().await } else { Err(self.stopped()) };
             }
-            let Some(fetched) = self.fetch(cx).await? else {
-                return self.make_table().await;
+            let fetched = tokio::select! {
+                fetched = self.fetch(cx) => fetched?,
+                // nothing of an unfinished fetch was committed
+                () = self.task.context.cancel.stopping() => continue,
             };
-            self.piece(fetched).await?;
+            match fetched {
+                Some(fetched) => self.piece(fetched).await?,
+                None if cx.follow => self.wait().await,
+                None => return self.make_table().await,
+            }
         }
         Err(self.fault(IngestError::new("ingest/endless", format!("the adapter still had something new after {MOST_PIECES} pieces"))))
+    }
+
+    fn stopped(&self) -> Diagnostics {
+        self.fault(IngestError::new("run/cancelled", "stopped between two commits; what was landed is kept"))
+    }
+
+    /// Between two looks at a source that has nothing new and does not wait by itself.
+    async fn wait(&self) {
+        self.task.progress(format!("{}; waiting for more", self.summary()));
+        tokio::select! {
+            () = tokio::time::sleep(self.task.context.options.follow_pause) => {}
+            () = self.task.context.cancel.stopping() => {}
+        }
     }
 
     /// Parses the responses that a former run kept but did not get to land.
@@ -311,10 +331,14 @@ impl<'a> Lane<'a> {
 
     fn summary(&self) -> String {
         let rows = |n: u64| if n == 1 { "1 row".to_owned() } else { format!("{n} rows") };
-        match (self.pieces, self.rejected) {
+        let landed = match (self.pieces, self.rejected) {
             (0, _) => "nothing new".into(),
             (_, 0) => rows(self.landed),
             (_, n) => format!("{}, {n} rejected", rows(self.landed)),
+        };
+        match self.adapter.status() {
+            Some(status) => format!("{landed}, {status}"),
+            None => landed,
         }
     }
 

@@ -74,6 +74,10 @@ pub struct RunOptions {
     pub threads: usize,
     pub fail_fast: bool,
     pub full_refresh: bool,
+    /// `ingest --follow`: sources go on until a stop is asked for.
+    pub follow: bool,
+    /// Between two looks at a followed source that had nothing new.
+    pub follow_pause: Duration,
     /// `--store-failures`; a test's own configuration wins.
     pub store_failures: bool,
     /// `--warn-error`: warnings of tests are failures.

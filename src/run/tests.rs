@@ -48,6 +48,8 @@ impl World {
             threads: 4,
             fail_fast: false,
             full_refresh: false,
+            follow: false,
+            follow_pause: Duration::ZERO,
             store_failures: false,
             warnings_are_errors: false,
             now: chrono::DateTime::UNIX_EPOCH,

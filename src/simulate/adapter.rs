@@ -254,7 +254,7 @@ mod tests {
     }
 
     async fn fetched(adapter: &dyn Adapter, position: Option<&str>) -> Option<(Vec<RecordBatch>, String)> {
-        let cx = FetchContext { now: Utc::now(), keys: vec![] };
+        let cx = FetchContext { now: Utc::now(), keys: vec![], ..Default::default() };
         let fetched = adapter.fetch(position, &cx).await.expect("it fetches")?;
         match fetched.what {
             FetchedContent::Rows(parsed) => Some((parsed.batches, fetched.position)),
@@ -279,7 +279,10 @@ mod tests {
         assert!(new.is_sorted() && old.is_sorted());
         assert!(fetched(later.as_ref(), Some(&end)).await.is_none());
         let other = made("users: 101\nstart: 2025-02-20\nend: 2025-02-24\n").expect("settings are fine");
-        let error = other.fetch(Some(&position), &FetchContext { now: Utc::now(), keys: vec![] }).await.expect_err("other users");
+        let error = other
+            .fetch(Some(&position), &FetchContext { now: Utc::now(), keys: vec![], ..Default::default() })
+            .await
+            .expect_err("other users");
         assert_eq!(error.code, "ingest/simulation-changed");
     }
 

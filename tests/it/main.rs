@@ -4,6 +4,7 @@ mod bad_input;
 mod charts;
 mod cli;
 mod interrupted;
+mod kafka;
 mod kill;
 mod materializations;
 mod sandbox;

@@ -18,11 +18,11 @@ use crate::plan::Verb;
 /// The exit code, or why there was nothing to run.
 pub(super) fn run(command: Command, config: &Config) -> Result<i32, Failure> {
     match command {
-        Command::Build(running) => nodes::run(Verb::Build, &running, config),
-        Command::Run(running) => nodes::run(Verb::Run, &running, config),
-        Command::Test(running) => nodes::run(Verb::Test, &running, config),
-        Command::Seed(running) => nodes::run(Verb::Seed, &running, config),
-        Command::Ingest(running) => nodes::run(Verb::Ingest, &running, config),
+        Command::Build(running) => nodes::run(Verb::Build, &running, false, config),
+        Command::Run(running) => nodes::run(Verb::Run, &running, false, config),
+        Command::Test(running) => nodes::run(Verb::Test, &running, false, config),
+        Command::Seed(running) => nodes::run(Verb::Seed, &running, false, config),
+        Command::Ingest { running, follow } => nodes::run(Verb::Ingest, &running, follow, config),
         Command::Compile { selecting, inline, full_refresh } => compile::run(&selecting, inline.as_deref(), full_refresh, config),
         Command::Parse => parse::run(config),
         Command::Ls { selecting, output, output_keys } => ls::run(&selecting, output, &output_keys, config),

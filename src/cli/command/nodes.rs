@@ -1,6 +1,6 @@
 //! `build`, `run`, `test`, `seed`, `ingest`: the chosen nodes as a plan, executed and reported.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 
@@ -18,12 +18,16 @@ use crate::{
     ingest::registry::{self, AdapterEnv},
     plan::{Plan, PlanOptions, Verb},
     project::Project,
-    report::{Reporter, follow},
+    report::{self, Reporter},
     run::{self, AdapterFactory, Cancellation, Deps, Retry, RunOptions},
     simulate,
 };
 
-pub(super) fn run(verb: Verb, running: &Running, config: &Config) -> Result<i32, Failure> {
+/// Between two looks at a followed source that had nothing new.
+const FOLLOW_PAUSE: Duration = Duration::from_secs(5);
+
+/// `follow`: sources go on until they are stopped.
+pub(super) fn run(verb: Verb, running: &Running, follow: bool, config: &Config) -> Result<i32, Failure> {
     let flags = [("FULL_REFRESH", running.full_refresh), ("STORE_FAILURES", running.store_failures)];
     let project = load(verb.as_str(), &flags, config)?;
     let selection = chosen(&project.graph, &running.selecting, &project.name, config)?;
@@ -47,9 +51,12 @@ pub(super) fn run(verb: Verb, running: &Running, config: &Config) -> Result<i32,
         target_dir: target.clone(),
         target: project.profile.target_name.clone(),
         engine: project.engine.clone(),
-        threads: project.profile.threads,
+        // a followed source never gives its thread back
+        threads: if follow { project.profile.threads.max(plan.steps.len()) } else { project.profile.threads },
         fail_fast: config.fail_fast,
         full_refresh: running.full_refresh,
+        follow,
+        follow_pause: FOLLOW_PAUSE,
         store_failures: running.store_failures,
         warnings_are_errors: config.warnings_are_errors,
         now: config.now,
@@ -60,7 +67,7 @@ pub(super) fn run(verb: Verb, running: &Running, config: &Config) -> Result<i32,
     // not the one that ends at a closed pipe: `build | head` builds to its end
     let reporter = Reporter::new(config.report_options(verb.as_str()), Box::new(std::io::stdout()));
     let (events, received) = tokio::sync::mpsc::unbounded_channel();
-    let printing = std::thread::spawn(move || follow(reporter, received));
+    let printing = std::thread::spawn(move || report::follow(reporter, received));
     let report = workspace.runtime.block_on(async {
         let cancellation = Cancellation::new();
         let signals = interrupt::cancel(&cancellation);
@@ -74,7 +81,15 @@ pub(super) fn run(verb: Verb, running: &Running, config: &Config) -> Result<i32,
     let more = json!({"full_refresh": running.full_refresh, "store_failures": running.store_failures});
     let args = artifacts::arguments(verb.as_str(), &running.selecting, more, config);
     artifacts::write(&target, &project, &report, args, config)?;
-    let code = if report.cancelled { interrupt::EXIT_CODE } else { report.exit_code };
+    // a stop is the way that following ends
+    let failed = report.results.iter().any(|r| r.status.is_failure());
+    let code = if report.cancelled && follow && !failed {
+        0
+    } else if report.cancelled {
+        interrupt::EXIT_CODE
+    } else {
+        report.exit_code
+    };
     // work that still goes on behind belongs to nodes that are over
     workspace.runtime.shutdown_background();
     Ok(code)

@@ -18,6 +18,7 @@ use crate::{
         stdout::Stdout,
     },
     diagnostic::{Diagnostic, SourceFile},
+    ingest::{IngestError, kafka::Sink},
     simulate::{DEFAULT_SEED, SimulateError, charts, default_end, eventsim},
 };
 
@@ -68,7 +69,13 @@ fn events(what: &Eventsim, config: &Config) -> Result<Result<String, SimulateErr
         threads: what.workers,
         cancel: interrupt::flag(),
     };
-    let mut out: Box<dyn Write> = if what.out == Path::new("-") {
+    let mut sink = match &what.to {
+        Some(address) => Some(Sink::open(address.clone()).map_err(|e| Failure::of_work(of_sink(e)))?),
+        None => None,
+    };
+    let mut out: Box<dyn Write + '_> = if let Some(sink) = &mut sink {
+        Box::new(sink)
+    } else if what.out == Path::new("-") {
         Box::new(BufWriter::with_capacity(BUFFER_BYTES, Stdout))
     } else {
         Box::new(BufWriter::with_capacity(BUFFER_BYTES, create(&what.out)?))
@@ -85,8 +92,16 @@ fn events(what: &Eventsim, config: &Config) -> Result<Result<String, SimulateErr
             bar.set_message(format!("{done} events, {:.0} per second", rate(done)));
         }
     });
+    drop(out);
+    let delivered = match (&mut sink, &stats) {
+        (Some(sink), Ok(_)) => sink.finish().map(Some),
+        _ => Ok(None),
+    };
     if let Some(bar) = bar {
         bar.finish_and_clear();
+    }
+    if let Err(e) = delivered {
+        return Err(Failure::of_work(Diagnostic::error("simulate/kafka", e.to_string())));
     }
     Ok(stats.map(|s| {
         let (events, users, sessions) = (s.events, s.users, s.sessions);
@@ -96,6 +111,12 @@ fn events(what: &Eventsim, config: &Config) -> Result<Result<String, SimulateErr
             rate(events)
         )
     }))
+}
+
+fn of_sink(error: IngestError) -> Diagnostic {
+    let mut diagnostic = Diagnostic::error(error.code, error.message);
+    diagnostic.help = error.help;
+    diagnostic
 }
 
 fn read(path: &Path) -> Result<eventsim::Config, Failure> {

@@ -1,5 +1,12 @@
 //! Landing tables: rows of a source and its position, in one commit.
 
+use std::sync::Arc;
+
+use ::datafusion::arrow::{
+    datatypes::{Schema, SchemaRef},
+    record_batch::RecordBatch,
+};
+
 use super::{Inner, fault, publish::rows_of};
 use crate::{
     engine::{EngineError, Landing, LandingState, Published},
@@ -20,23 +27,16 @@ impl Inner {
     }
 
     pub(super) async fn land(&self, landing: Landing) -> Result<Published, EngineError> {
-        let schema = storage_schema(&landing.schema).map_err(fault::lake)?;
+        let mut schema = storage_schema(&landing.schema).map_err(fault::lake)?;
         let base = self.lake.table(&landing.table).await.map_err(fault::lake)?;
         if let Some(table) = &base {
             let done = self.landing_state(&landing.table).await?.sequence;
             if done >= landing.sequence {
                 return Ok(Published { rows: Some(0), message: "SUCCESS 0".into(), version: table.version().to_string() });
             }
-            let current = table.schema().map_err(fault::lake)?;
-            let names = |s: &::datafusion::arrow::datatypes::Schema| {
-                s.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect::<Vec<_>>()
-            };
-            if !landing.start_over && names(&current) != names(&schema) {
-                return Err(EngineError::new(
-                    "engine/landing-schema",
-                    format!("the columns of the landing table `{}` are not those of its adapter", landing.table),
-                )
-                .help("`segue ingest --full-refresh` ingests it anew with the new columns"));
+            if !landing.start_over {
+                let current = table.schema().map_err(fault::lake)?;
+                schema = widened(&landing.table, &current, &schema)?;
             }
         }
         let store = self.lake.table_store(&landing.table).map_err(fault::lake)?;
@@ -44,7 +44,7 @@ impl Inner {
             Some(table) if !landing.start_over => table.partition_columns(),
             _ => landing.partition_by.clone(),
         };
-        let mut files = self.write_batches(landing.batches, store, schema.clone(), &partition_by).await?;
+        let mut files = self.write_batches(fitted(landing.batches, &schema)?, store, schema.clone(), &partition_by).await?;
         let rows = rows_of(&files);
         let mut remove = Removed::None;
         if landing.start_over {
@@ -98,4 +98,28 @@ impl Inner {
         let sql = format!("select {} from {TARGET} where {} and not coalesce({matched}, false)", select_list(&columns), in_files(&touched));
         Ok((self.rewrite(&sql, &scope, &staged).await?, touched))
     }
+}
+
+/// The table's columns and behind them those that its adapter has more. Columns that went, or have another type, are no
+/// change that can be made to what is stored.
+fn widened(table: &RelationName, current: &SchemaRef, wanted: &SchemaRef) -> Result<SchemaRef, EngineError> {
+    let missing = current.fields().iter().find(|f| wanted.field_with_name(f.name()).map_or(true, |w| w.data_type() != f.data_type()));
+    if let Some(missing) = missing {
+        let message = format!("the columns of the landing table `{table}` are not those of its adapter: `{}` differs", missing.name());
+        return Err(
+            EngineError::new("engine/landing-schema", message).help("`segue ingest --full-refresh` ingests it anew with the new columns")
+        );
+    }
+    let added = wanted.fields().iter().filter(|f| current.field_with_name(f.name()).is_err());
+    Ok(Arc::new(Schema::new(current.fields().iter().chain(added).cloned().collect::<Vec<_>>())))
+}
+
+/// Batches with the columns in the table's order.
+fn fitted(batches: Vec<RecordBatch>, schema: &SchemaRef) -> Result<Vec<RecordBatch>, EngineError> {
+    let fit = |batch: RecordBatch| {
+        let places: Result<Vec<usize>, _> = schema.fields().iter().map(|f| batch.schema().index_of(f.name())).collect();
+        places.and_then(|places| batch.project(&places))
+    };
+    let fitted: Result<_, _> = batches.into_iter().map(fit).collect();
+    fitted.map_err(|e| EngineError::new("engine/landing-schema", format!("the landed rows do not fit their table: {e}")))
 }

@@ -24,7 +24,7 @@ fn adapter_on(root: &Path, run_date: Option<&str>, settings: serde_json::Value) 
 }
 
 fn at(now: &str) -> FetchContext {
-    FetchContext { now: now.parse().expect("a moment"), keys: vec![] }
+    FetchContext { now: now.parse().expect("a moment"), keys: vec![], ..Default::default() }
 }
 
 /// What one fetch gives and the new position.

@@ -3,7 +3,6 @@
 //! Finding files is `discovery`'s, reading records `records`', types `columns`'. The files are their own raw copy: they
 //! are not kept a second time, so this adapter gives rows at once. A file whose content changed replaces its rows.
 
-mod columns;
 mod discovery;
 mod records;
 #[cfg(test)]
@@ -12,18 +11,18 @@ mod tests;
 use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
-pub use columns::ColumnType;
-use columns::{Column, Columns};
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use discovery::{Discovery, Found, Position};
 use records::{Format, Reading};
 
 use super::{
     Adapter, FetchContext, Fetched, FetchedContent, IngestError, Parsed, RawResponse,
+    columns::{self, Columns},
     registry::AdapterEnv,
+    rows::{column, semi_structured},
     settings::{Settings, quoted},
 };
-use crate::diagnostic::Diagnostic;
+use crate::{diagnostic::Diagnostic, names::SemiStructured};
 
 /// Many small files in one commit, but not more than memory likes.
 const BYTES_PER_FETCH: u64 = 128 << 20;
@@ -58,17 +57,11 @@ pub fn adapter(settings: &Settings<'_>, env: &AdapterEnv) -> Option<Box<dyn Adap
     let header = settings.flag("header").unwrap_or(true);
     let null_values = settings.list("null_values").unwrap_or_else(|| vec![String::new()]);
     let records = settings.text("records").unwrap_or_default();
-    let typed = |key: &'static str| -> Option<Vec<Column>> {
-        let pairs = settings.mapping(key, "varchar")?;
-        let columns = pairs.into_iter().map(|(name, type_)| match ColumnType::parse(&type_) {
-            Some(column_type) => Some(Column { name, column_type }),
-            None => settings.wrong(key, "a mapping of names to types such as `varchar`, `integer` or `timestamp`", &type_.into()),
-        });
-        columns.collect()
-    };
-    let (own, partitions) = (typed("columns"), typed("partition_columns"));
+    let (own, partitions) = (columns::read(settings, "columns"), columns::read(settings, "partition_columns"));
     let partition_by: Vec<String> = settings.list("partition_by").unwrap_or_default().iter().map(|name| name.to_uppercase()).collect();
-    let columns = match Columns::new(own, partitions.unwrap_or_default()) {
+    let metadata = vec![column("_FILE", DataType::Utf8), column("_LINE", DataType::Int64)];
+    let payload = semi_structured("PAYLOAD", SemiStructured::Object);
+    let columns = match Columns::new(own.unwrap_or_default(), partitions.unwrap_or_default(), Some(payload), metadata) {
         Ok(columns) => columns,
         Err(name) => {
             settings.fault(

@@ -5,12 +5,10 @@ use std::io::{BufRead, BufReader, Read};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value as Json};
 
-use super::{
-    columns::Columns,
-    discovery::{Found, unreadable},
-};
+use super::discovery::{Found, unreadable};
 use crate::ingest::{
     IngestError, Parsed, Rejected,
+    columns::Columns,
     rows::{Cell, RowBuilder, canonical},
 };
 
@@ -220,7 +218,7 @@ impl Reading {
         };
         for (index, record) in records.iter().enumerate() {
             // a list has no lines of its own: its records are counted
-            sink.push(index as u64 + 1, json_row(sink.columns, record), || record.to_string())?;
+            sink.push(index as u64 + 1, sink.columns.json_row(record), || record.to_string())?;
         }
         Ok(())
     }
@@ -242,7 +240,7 @@ fn json_lines(content: impl Read, sink: &mut Sink<'_>) -> Result<(), IngestError
             continue;
         }
         let cells = match serde_json::from_slice::<Json>(text) {
-            Ok(record) => json_row(sink.columns, &record),
+            Ok(record) => sink.columns.json_row(&record),
             Err(e) => Err(format!("not JSON: {e}")),
         };
         sink.push(line, cells, || String::from_utf8_lossy(text).into_owned())?;
@@ -263,18 +261,4 @@ fn broken(sink: &mut Sink<'_>, error: &std::io::Error, line: u64) -> Result<(), 
 fn header_places(columns: &Columns, header: &[&str]) -> Result<Vec<usize>, String> {
     let place = |name: &str| header.iter().position(|h| h.trim().eq_ignore_ascii_case(name.trim_matches('"')));
     columns.own.iter().map(|c| place(&c.name).ok_or_else(|| format!("the header has no column `{}`", c.name))).collect()
-}
-
-fn json_row(columns: &Columns, record: &Json) -> Result<Vec<Cell>, String> {
-    let Json::Object(object) = record else { return Err("not an object".into()) };
-    if columns.is_payload() {
-        return Ok(vec![canonical(record).into()]);
-    }
-    let cells = columns.own.iter().map(|column| {
-        let name = column.name.trim_matches('"');
-        let value = object.get(name).or_else(|| object.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, v)| v));
-        let cell = value.map_or(Ok(Cell::Null), |value| column.column_type.json_cell(value));
-        cell.map_err(|why| format!("column `{}`: {why}", column.name))
-    });
-    cells.collect()
 }

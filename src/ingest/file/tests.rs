@@ -33,7 +33,7 @@ fn adapter_in(root: &Path, settings: Json) -> Box<dyn Adapter> {
 }
 
 fn cx() -> FetchContext {
-    FetchContext { now: Default::default(), keys: vec![] }
+    FetchContext { now: Default::default(), keys: vec![], ..Default::default() }
 }
 
 async fn step(adapter: &dyn Adapter, position: Option<&str>) -> Option<(Parsed, String)> {

@@ -13,7 +13,7 @@ use crate::ingest::{FetchContext, Fetched, FetchedContent, http::ManualClock, re
 
 fn context(now: &str, column: &str, keys: &[&str]) -> FetchContext {
     let row = |key: &&str| [(column.to_owned(), (!key.is_empty()).then(|| (*key).to_owned()))].into();
-    FetchContext { now: now.parse().expect("a moment"), keys: keys.iter().map(row).collect() }
+    FetchContext { now: now.parse().expect("a moment"), keys: keys.iter().map(row).collect(), ..Default::default() }
 }
 
 fn env(clock: &Arc<ManualClock>) -> AdapterEnv {

@@ -1,7 +1,6 @@
-//! Columns of a file source and how texts and JSON values become their cells.
+//! Columns of sources that land records (files, topics), and how texts and JSON values become their cells.
 //!
-//! Without `columns:` a record lands whole, as an OBJECT in `PAYLOAD`: a schema guessed from the first file would
-//! break on the second.
+//! Without `columns:` a record lands whole in `PAYLOAD`: a schema guessed from the first file would break on the second.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -10,7 +9,10 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use serde_json::Value as Json;
 
 use crate::{
-    ingest::rows::{Cell, canonical, column, semi_structured, timestamp},
+    ingest::{
+        rows::{Cell, canonical, column, semi_structured, timestamp},
+        settings::Settings,
+    },
     names::{Identifier, SemiStructured},
 };
 
@@ -33,11 +35,27 @@ pub struct Column {
 }
 
 pub struct Columns {
-    /// Empty: records land whole.
     pub own: Vec<Column>,
     /// From `key=value` folders.
     pub partitions: Vec<Column>,
+    whole: bool,
     schema: SchemaRef,
+}
+
+impl std::fmt::Display for ColumnType {
+    /// As [`ColumnType::parse`] reads it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text => f.write_str("varchar"),
+            Self::Integer => f.write_str("integer"),
+            Self::Float => f.write_str("float"),
+            Self::Decimal { precision, scale } => write!(f, "number({precision},{scale})"),
+            Self::Boolean => f.write_str("boolean"),
+            Self::Date => f.write_str("date"),
+            Self::Timestamp => f.write_str("timestamp"),
+            Self::Semi(kind) => f.write_str(&kind.as_str().to_lowercase()),
+        }
+    }
 }
 
 impl ColumnType {
@@ -173,30 +191,56 @@ fn moment(text: &str) -> Option<NaiveDateTime> {
 }
 
 impl Columns {
-    /// Fails with the name of a column that is there twice.
-    pub fn new(own: Option<Vec<Column>>, partitions: Vec<Column>) -> Result<Self, String> {
-        let own = own.unwrap_or_default();
-        let mut fields: Vec<Field> = match own.is_empty() {
-            true => vec![semi_structured("PAYLOAD", SemiStructured::Object)],
+    /// `payload` is the one column of records that land whole, when there are no own columns; `None` where those come
+    /// later. `metadata` is what every row is given behind its own columns. Fails with the name of a column that is
+    /// there twice.
+    pub fn new(own: Vec<Column>, partitions: Vec<Column>, payload: Option<Field>, metadata: Vec<Field>) -> Result<Self, String> {
+        let whole = own.is_empty() && payload.is_some();
+        let mut fields: Vec<Field> = match whole {
+            true => payload.into_iter().collect(),
             false => own.iter().map(|c| c.column_type.field(Identifier::parse(&c.name).as_str())).collect(),
         };
         fields.extend(partitions.iter().map(|c| c.column_type.field(Identifier::parse(&c.name).as_str())));
-        fields.push(column("_FILE", DataType::Utf8));
-        fields.push(column("_LINE", DataType::Int64));
+        fields.extend(metadata);
         let mut seen = HashSet::new();
         if let Some(twice) = fields.iter().find(|f| !seen.insert(f.name().clone())) {
             return Err(twice.name().clone());
         }
-        Ok(Self { own, partitions, schema: Arc::new(Schema::new(fields)) })
+        Ok(Self { own, partitions, whole, schema: Arc::new(Schema::new(fields)) })
     }
 
     pub fn is_payload(&self) -> bool {
-        self.own.is_empty()
+        self.whole
     }
 
     pub fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
+
+    /// The cells of an object's own columns; names of fields compare without regard to case when none is equal.
+    pub fn json_row(&self, record: &Json) -> Result<Vec<Cell>, String> {
+        let Json::Object(object) = record else { return Err("not an object".into()) };
+        if self.is_payload() {
+            return Ok(vec![canonical(record).into()]);
+        }
+        let cells = self.own.iter().map(|column| {
+            let name = column.name.trim_matches('"');
+            let value = object.get(name).or_else(|| object.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, v)| v));
+            let cell = value.map_or(Ok(Cell::Null), |value| column.column_type.json_cell(value));
+            cell.map_err(|why| format!("column `{}`: {why}", column.name))
+        });
+        cells.collect()
+    }
+}
+
+/// A setting that maps names of columns to types.
+pub fn read(settings: &Settings<'_>, key: &'static str) -> Option<Vec<Column>> {
+    let pairs = settings.mapping(key, "varchar")?;
+    let columns = pairs.into_iter().map(|(name, type_)| match ColumnType::parse(&type_) {
+        Some(column_type) => Some(Column { name, column_type }),
+        None => settings.wrong(key, "a mapping of names to types such as `varchar`, `integer` or `timestamp`", &type_.into()),
+    });
+    columns.collect()
 }
 
 #[cfg(test)]

@@ -1,0 +1,358 @@
+//! The topic's wire: from offsets to a batch of messages and the offsets behind it.
+//!
+//! Never commits for its own sake, never jumps: an offset that is gone is told as lost. Transport faults are the
+//! client's to mend; only when no broker answers for the time-out do they become an error.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    Message as _, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, CommitMode, Consumer},
+    error::{KafkaError, RDKafkaErrorCode as Code},
+    message::Headers as _,
+};
+
+use super::{
+    position::{Offsets, Position},
+    settings::{KafkaSettings, Start, Until},
+};
+use crate::{
+    ingest::{IngestError, Rejected},
+    names::nearest,
+};
+
+/// One message, taken out of the client's memory.
+#[derive(Clone, Debug, Default)]
+pub struct Message {
+    pub partition: i32,
+    pub offset: i64,
+    /// Milliseconds since 1970, when the broker says.
+    pub timestamp: Option<i64>,
+    pub key: Option<Vec<u8>>,
+    /// `None` is a tombstone.
+    pub payload: Option<Vec<u8>>,
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+pub enum Flow {
+    /// At least one message, or offsets that moved over lost ones.
+    Messages(Vec<Message>),
+    /// Up to the end of what was asked for.
+    Drained,
+}
+
+/// A topic that is being read.
+pub struct Reader {
+    consumer: BaseConsumer,
+    settings: KafkaSettings,
+    next: Offsets,
+    /// Exclusive ends of a bounded ingest.
+    targets: Offsets,
+    open: BTreeSet<i32>,
+    follow: bool,
+    lost: Vec<Rejected>,
+    told: Offsets,
+}
+
+const POLL: Duration = Duration::from_millis(100);
+const EMPTY: Duration = Duration::from_millis(0);
+
+impl Reader {
+    /// `first`: the table has no position yet.
+    pub fn open(settings: &KafkaSettings, position: &Position, first: bool, follow: bool) -> Result<Self, IngestError> {
+        let consumer: BaseConsumer = settings.client().create().map_err(|e| unusable(settings, &e))?;
+        let partitions = partitions(&consumer, settings)?;
+        let mut reader = Self {
+            consumer,
+            settings: settings.clone(),
+            next: position.offsets.clone(),
+            targets: Offsets::new(),
+            open: BTreeSet::new(),
+            follow,
+            lost: vec![],
+            told: Offsets::new(),
+        };
+        let starts = match (first, settings.start) {
+            (true, Start::At(at)) => reader.offsets_at(&partitions, at.timestamp_millis())?,
+            _ => BTreeMap::new(),
+        };
+        let ends = match &settings.until {
+            Until::At(at) if !follow => reader.offsets_at(&partitions, at.timestamp_millis())?,
+            _ => BTreeMap::new(),
+        };
+        for partition in partitions {
+            let (low, high) = reader.watermarks(partition)?;
+            let start = match reader.next.get(&partition) {
+                Some(&next) => reader.still_there(partition, next, low, high)?,
+                // a partition that came later is read from its beginning: nothing of it is in the table
+                None => match settings.start {
+                    Start::Latest if first => high,
+                    Start::At(_) if first => starts.get(&partition).copied().unwrap_or(high),
+                    _ => low,
+                },
+            };
+            reader.next.insert(partition, start);
+            let target = match &settings.until {
+                _ if follow => i64::MAX,
+                Until::Latest => high,
+                Until::At(_) => ends.get(&partition).copied().unwrap_or(high).min(high),
+                Until::Offsets(offsets) => offsets.get(&partition).copied().unwrap_or(high).min(high),
+            };
+            if start < target {
+                reader.targets.insert(partition, target);
+                reader.open.insert(partition);
+            }
+        }
+        let list = reader.list(reader.open.iter().map(|p| (*p, reader.next[p])));
+        reader.consumer.assign(&list).map_err(|e| unusable(settings, &e))?;
+        Ok(reader)
+    }
+
+    pub fn offsets(&self) -> &Offsets {
+        &self.next
+    }
+
+    pub fn follows(&self) -> bool {
+        self.follow
+    }
+
+    pub fn take_lost(&mut self) -> Vec<Rejected> {
+        std::mem::take(&mut self.lost)
+    }
+
+    /// Tells the consumer group what the table holds. A group is for monitoring: that it cannot be told is no fault.
+    pub fn tell_group(&mut self, offsets: &Offsets) {
+        if self.settings.group.is_none() || offsets.is_empty() || *offsets == self.told {
+            return;
+        }
+        let list = self.list(offsets.iter().map(|(p, o)| (*p, *o)));
+        if self.consumer.commit(&list, CommitMode::Sync).is_ok() {
+            self.told.clone_from(offsets);
+        }
+    }
+
+    /// The next batch. Ends early when `stop` is set; what was polled then is read again by the next run.
+    pub fn poll(&mut self, stop: &AtomicBool) -> Result<Flow, IngestError> {
+        let mut messages = vec![];
+        let mut bytes = 0;
+        let opened = Instant::now();
+        let (mut first, mut heard, mut fault) = (None, Instant::now(), None);
+        while !self.open.is_empty() && bytes < self.settings.batch_bytes && messages.len() < self.settings.batch_messages {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(Flow::Drained);
+            }
+            let since = first.unwrap_or(opened);
+            if (first.is_some() || self.follow) && since.elapsed() >= self.settings.batch_time {
+                break;
+            }
+            match self.consumer.poll(if messages.is_empty() { POLL } else { POLL.min(self.settings.batch_time) }) {
+                None => {
+                    if !self.follow && heard.elapsed() > self.settings.timeout {
+                        return Err(silent(&self.settings, fault.as_ref()));
+                    }
+                }
+                Some(Ok(message)) => {
+                    heard = Instant::now();
+                    let (partition, offset) = (message.partition(), message.offset());
+                    let target = self.targets.get(&partition).copied().unwrap_or(0);
+                    if offset >= target {
+                        drop(message);
+                        self.close(partition);
+                        continue;
+                    }
+                    let message = owned(&message);
+                    bytes += message.size();
+                    first = first.or_else(|| Some(Instant::now()));
+                    messages.push(message);
+                    self.next.insert(partition, offset + 1);
+                    if offset + 1 >= target {
+                        self.close(partition);
+                    }
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    heard = Instant::now();
+                    if !self.follow {
+                        self.close(partition);
+                    }
+                }
+                Some(Err(error)) => {
+                    if let Some(error) = self.fatal(&error) {
+                        return Err(error);
+                    }
+                    fault = Some(error);
+                }
+            }
+        }
+        Ok(if messages.is_empty() && self.lost.is_empty() { Flow::Drained } else { Flow::Messages(messages) })
+    }
+
+    /// `lag 120 (0: 100, 3: 20)`; nothing when no broker answers.
+    pub fn lag(&self) -> Option<String> {
+        let mut behind = vec![];
+        for (partition, next) in &self.next {
+            let (_, high) = self.consumer.fetch_watermarks(&self.settings.topic, *partition, self.settings.timeout).ok()?;
+            if high > *next {
+                behind.push((*partition, high - next));
+            }
+        }
+        let total: i64 = behind.iter().map(|(_, n)| n).sum();
+        let each: Vec<String> = behind.iter().map(|(p, n)| format!("{p}: {n}")).collect();
+        Some(if total == 0 { "lag 0".into() } else { format!("lag {total} ({})", each.join(", ")) })
+    }
+
+    /// No more of this partition; the others go on.
+    fn close(&mut self, partition: i32) {
+        self.open.remove(&partition);
+        let list = self.list(std::iter::once((partition, 0)));
+        // a message that comes all the same is beyond its target and dropped
+        let _ = self.consumer.pause(&list);
+    }
+
+    fn list(&self, offsets: impl Iterator<Item = (i32, i64)>) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in offsets {
+            // fails only for offsets that are no offsets
+            let _ = list.add_partition_offset(&self.settings.topic, partition, Offset::Offset(offset));
+        }
+        list
+    }
+
+    fn watermarks(&self, partition: i32) -> Result<(i64, i64), IngestError> {
+        let settings = &self.settings;
+        self.consumer.fetch_watermarks(&settings.topic, partition, settings.timeout).map_err(|e| unreachable(settings, &e))
+    }
+
+    /// The first offsets at or behind a moment; partitions that end before it are left out.
+    fn offsets_at(&self, partitions: &[i32], milliseconds: i64) -> Result<Offsets, IngestError> {
+        let list = self.list(partitions.iter().map(|p| (*p, milliseconds)));
+        let found = self.consumer.offsets_for_times(list, self.settings.timeout).map_err(|e| unreachable(&self.settings, &e))?;
+        let offset = |o: Offset| match o {
+            Offset::Offset(o) => Some(o),
+            _ => None,
+        };
+        Ok(found.elements().iter().filter_map(|e| Some((e.partition(), offset(e.offset())?))).collect())
+    }
+
+    /// Where to go on: at the recorded offset, unless the broker no longer has it.
+    fn still_there(&mut self, partition: i32, next: i64, low: i64, high: i64) -> Result<i64, IngestError> {
+        let topic = self.settings.topic.clone();
+        if (low..=high).contains(&next) {
+            return Ok(next);
+        }
+        let (code, what, reason) = if next < low {
+            let what = format!("messages {next} to {} of partition {partition} of `{topic}` are no longer there", low - 1);
+            ("ingest/data-lost", what, "the topic's retention removed them before they were ingested")
+        } else {
+            let what = format!("partition {partition} of `{topic}` ends at offset {high}, but the table was filled up to {next}");
+            ("ingest/topic-recreated", what, "the topic was deleted and made anew, or its log was truncated")
+        };
+        if !self.settings.continue_on_data_loss {
+            return Err(IngestError::new(code, format!("{what}: {reason}"))
+                .help("`on_data_loss: continue` goes on with what is there and records the gap in `<table>__rejected`"));
+        }
+        let record = String::new();
+        self.lost.push(Rejected { reason: format!("{what}: {reason}"), position: format!("{topic}[{partition}]@{next}"), record });
+        Ok(low)
+    }
+
+    /// What no patience mends.
+    fn fatal(&self, error: &KafkaError) -> Option<IngestError> {
+        let topic = &self.settings.topic;
+        let code = error.rdkafka_error_code()?;
+        Some(match code {
+            Code::AutoOffsetReset | Code::OffsetOutOfRange => {
+                let message = format!("messages of `{topic}` were removed while they were read: {error}");
+                IngestError::new("ingest/data-lost", message).transient()
+            }
+            Code::UnknownTopicOrPartition | Code::UnknownTopic => {
+                IngestError::new("ingest/no-topic", format!("the topic `{topic}` is no longer there"))
+                    .help("it was deleted while it was read")
+            }
+            Code::Authentication | Code::SaslAuthenticationFailed => denied(&self.settings, error),
+            Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::ClusterAuthorizationFailed => {
+                IngestError::new("ingest/not-authorized", format!("the broker does not let this user read `{topic}`: {code}"))
+                    .help("ask for the `READ` permission on the topic")
+            }
+            _ => return None,
+        })
+    }
+}
+
+impl Message {
+    fn size(&self) -> usize {
+        let headers: usize = self.headers.iter().map(|(k, v)| k.len() + v.as_ref().map_or(0, Vec::len)).sum();
+        64 + self.key.as_ref().map_or(0, Vec::len) + self.payload.as_ref().map_or(0, Vec::len) + headers
+    }
+}
+
+fn owned(message: &rdkafka::message::BorrowedMessage<'_>) -> Message {
+    let headers = message.headers().map(|headers| headers.iter().map(|h| (h.key.to_owned(), h.value.map(<[u8]>::to_vec))).collect());
+    Message {
+        partition: message.partition(),
+        offset: message.offset(),
+        timestamp: message.timestamp().to_millis(),
+        key: message.key().map(<[u8]>::to_vec),
+        payload: message.payload().map(<[u8]>::to_vec),
+        headers: headers.unwrap_or_default(),
+    }
+}
+
+fn partitions(consumer: &BaseConsumer, settings: &KafkaSettings) -> Result<Vec<i32>, IngestError> {
+    let topic = &settings.topic;
+    let deadline = Instant::now() + settings.timeout;
+    let metadata = loop {
+        // also serves the client's queue, where faults of authentication come in
+        if let Some(Err(error)) = consumer.poll(EMPTY)
+            && matches!(error.rdkafka_error_code(), Some(Code::Authentication | Code::SaslAuthenticationFailed))
+        {
+            return Err(denied(settings, &error));
+        }
+        match consumer.fetch_metadata(None, Duration::from_secs(2).min(settings.timeout)) {
+            Ok(metadata) => break metadata,
+            Err(e) if Instant::now() >= deadline => return Err(unreachable(settings, &e)),
+            Err(_) => {}
+        }
+    };
+    let found = metadata.topics().iter().find(|t| t.name() == topic && t.error().is_none());
+    match found {
+        Some(found) if !found.partitions().is_empty() => Ok(found.partitions().iter().map(|p| p.id()).collect()),
+        _ => {
+            let names: Vec<&str> = metadata.topics().iter().map(|t| t.name()).filter(|n| !n.starts_with("__")).collect();
+            let help = match nearest(topic, names.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None if names.is_empty() => "the cluster has no topics".into(),
+                None => format!("the cluster has {}", crate::ingest::settings::quoted(&names[..names.len().min(10)])),
+            };
+            Err(IngestError::new("ingest/no-topic", format!("there is no topic `{topic}` at `{}`", settings.brokers)).help(help))
+        }
+    }
+}
+
+fn unusable(settings: &KafkaSettings, error: &KafkaError) -> IngestError {
+    IngestError::new("ingest/kafka-client", format!("a client for `{}` cannot be made: {error}", settings.brokers))
+        .help("check `brokers` and `properties` of the source's adapter")
+}
+
+fn unreachable(settings: &KafkaSettings, error: &KafkaError) -> IngestError {
+    let seconds = settings.timeout.as_secs_f64();
+    let why = error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string());
+    IngestError::new("ingest/unreachable", format!("no Kafka broker answers at `{}` within {seconds} s: {why}", settings.brokers))
+        .help("check `brokers` of the source's adapter and that the cluster runs; `timeout_s` waits longer")
+}
+
+fn silent(settings: &KafkaSettings, last: Option<&KafkaError>) -> IngestError {
+    let seconds = settings.timeout.as_secs_f64();
+    let why = last.and_then(KafkaError::rdkafka_error_code).map(|code| format!(": {code}")).unwrap_or_default();
+    IngestError::new("ingest/unreachable", format!("no message of `{}` came for {seconds} s{why}", settings.topic))
+        .help("what was committed is kept; the next run goes on there")
+        .transient()
+}
+
+fn denied(settings: &KafkaSettings, error: &KafkaError) -> IngestError {
+    IngestError::new("ingest/not-authenticated", format!("`{}` refuses the credentials: {error}", settings.brokers))
+        .help("check `sasl.username` and `sasl.password` in `properties` of the source's adapter")
+}
