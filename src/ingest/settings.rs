@@ -18,11 +18,13 @@ pub struct Settings<'a> {
     config: &'a AdapterConfig,
     known: RefCell<BTreeSet<&'static str>>,
     faults: RefCell<Diagnostics>,
+    /// Given keys that were told as what a missing one was meant to be.
+    misspelt: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Settings<'a> {
     pub fn new(config: &'a AdapterConfig) -> Self {
-        Self { config, known: RefCell::default(), faults: RefCell::default() }
+        Self { config, known: RefCell::default(), faults: RefCell::default(), misspelt: RefCell::default() }
     }
 
     /// The value, `None` where it is absent, null or empty: a template such as `"{{ var('chart_replay', none) }}"`
@@ -48,11 +50,17 @@ impl<'a> Settings<'a> {
     pub fn required_text(&self, key: &'static str, help: &str) -> String {
         let text = self.text(key);
         if text.is_none() && self.config.settings.get(key).is_none_or(|v| v.is_null() || v.is_string()) {
-            self.fault(
-                Diagnostic::error("ingest/missing-setting", format!("the `{}` adapter needs the setting `{key}`", self.config.type_))
-                    .at(self.place_of(key), "")
-                    .help(help),
-            );
+            let message = format!("the `{}` adapter needs the setting `{key}`", self.config.type_);
+            let fault = Diagnostic::error("ingest/missing-setting", message);
+            let written = self.config.settings.keys().find(|given| given.as_str() != key && nearest(given, [key]).is_some());
+            let known = self.known.borrow();
+            self.fault(match written.filter(|given| !known.contains(given.as_str())) {
+                Some(given) => {
+                    self.misspelt.borrow_mut().insert(given.clone());
+                    fault.at(self.place_of(given), "").help(format!("did you mean `{key}` here?"))
+                }
+                None => fault.at(self.place_of(key), "").help(help),
+            });
         }
         text.unwrap_or_default()
     }
@@ -176,7 +184,7 @@ impl<'a> Settings<'a> {
     /// All faults, those of unknown keys included.
     pub fn finish<T>(self, value: T) -> Result<T, Diagnostics> {
         let known = self.known.borrow();
-        for key in self.config.settings.keys().filter(|key| !known.contains(key.as_str())) {
+        for key in self.config.settings.keys().filter(|key| !known.contains(key.as_str()) && !self.misspelt.borrow().contains(*key)) {
             let help = match nearest(key, known.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("it knows {}", quoted(&known.iter().copied().collect::<Vec<_>>())),

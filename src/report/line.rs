@@ -5,7 +5,10 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr;
 
-use crate::run::event::{NodeResult, Status};
+use crate::{
+    names::ResourceType,
+    run::event::{NodeResult, Status},
+};
 
 /// `3 of 48 OK    model table ANALYTICS.GENRE_TREND ............ 1,234 rows   0.42s`
 pub(super) fn node(index: usize, total: usize, result: &NodeResult, width: usize, colour: bool) -> String {
@@ -42,11 +45,16 @@ fn detail(result: &NodeResult) -> String {
         }
         Status::NoOp => format!("{} {time:>8}", result.message),
         _ => match result.rows {
-            Some(1) => format!("1 row {time:>8}"),
-            Some(rows) => format!("{} rows {time:>8}", thousands(rows)),
+            Some(1) => format!("1 row{} {time:>8}", beside(result, "1 row")),
+            Some(rows) => format!("{} rows{} {time:>8}", thousands(rows), beside(result, &format!("{rows} rows"))),
             None => format!("{time:>8}"),
         },
     }
+}
+
+/// What a source's message says behind the number of its rows: rejects, lag.
+fn beside<'a>(result: &'a NodeResult, rows: &str) -> &'a str {
+    if result.node.kind == ResourceType::Source { result.message.strip_prefix(rows).unwrap_or("") } else { "" }
 }
 
 fn style(status: Status) -> Style {

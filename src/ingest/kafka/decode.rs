@@ -302,11 +302,12 @@ fn event_time(value: &Json) -> Option<NaiveDateTime> {
     at.map(|at| at.naive_utc())
 }
 
-/// UTF-8 as it is, other bytes in hexadecimal digits.
+/// Text as it is, other bytes in hexadecimal digits.
 fn text(bytes: &[u8]) -> String {
+    let is_binary = |c: char| c.is_control() && !c.is_whitespace();
     match std::str::from_utf8(bytes) {
-        Ok(text) => text.to_owned(),
-        Err(_) => avro::hexadecimal(bytes),
+        Ok(text) if !text.contains(is_binary) => text.to_owned(),
+        _ => avro::hexadecimal(bytes),
     }
 }
 

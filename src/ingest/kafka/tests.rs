@@ -252,5 +252,14 @@ async fn avro_is_read_with_the_schema_that_wrote_it() {
     let adapter = adapter_of(settings("evolve"));
     let (parsed, _) = drain(adapter.as_ref(), None).await;
     insta::assert_snapshot!(shown(&parsed), @r#"
+    +----+---------+-------------------------+-------+--------+------------+---------+---------------------+------+-------------------+
+    | ID | PRICE   | AT                      | TAGS  | _TOPIC | _PARTITION | _OFFSET | _TIMESTAMP          | _KEY | _HEADERS          |
+    +----+---------+-------------------------+-------+--------+------------+---------+---------------------+------+-------------------+
+    | 1  | -123.45 | 2025-02-27T02:00:00.123 |       | events | 0          | 0       | 2025-02-27T02:00:00 |      | {"origin":"test"} |
+    | 2  |         |                         | ["a"] | events | 0          | 1       | 2025-02-27T02:00:00 |      | {"origin":"test"} |
+    +----+---------+-------------------------+-------+--------+------------+---------+---------------------+------+-------------------+
+    events[0]@2 | not an Avro message of a schema registry: its first byte is 123, not 0 | {}
+    events[0]@3 | the schema 9 is not in the registry | 000000000902
+    events[0]@4 | not of its schema: Failed to read bytes for decoding variable length integer: failed to fill whole buffer | 00000000010202
     "#);
 }
