@@ -8,6 +8,7 @@
 
 pub mod error;
 pub mod function;
+mod literal;
 pub mod lower;
 pub mod operator;
 pub mod parse;

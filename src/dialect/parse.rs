@@ -9,7 +9,10 @@ use sqlparser::{
     tokenizer::{Token, Tokenizer, Whitespace},
 };
 
-use super::error::{SqlError, byte_offset};
+use super::{
+    error::{SqlError, byte_offset},
+    literal,
+};
 
 /// Deep enough for generated SQL, shallow enough for the stack.
 const RECURSION_LIMIT: usize = 120;
@@ -25,12 +28,21 @@ pub fn parse_statement(sql: &str) -> Result<Statement, SqlError> {
 }
 
 fn parse_script(sql: &str) -> Result<Vec<Statement>, SqlError> {
-    let options = ParserOptions::new().with_trailing_commas(true).with_unescape(true);
-    Parser::new(&SnowflakeDialect)
-        .with_options(options)
-        .with_recursion_limit(RECURSION_LIMIT)
-        .try_with_sql(sql)
-        .and_then(|mut p| p.parse_statements())
+    let options = ParserOptions::new().with_trailing_commas(true);
+    let tokens = Tokenizer::new(&SnowflakeDialect, sql).with_unescape(false).tokenize_with_location().map_err(ParserError::from);
+    tokens
+        .and_then(|mut tokens| {
+            for token in &mut tokens {
+                if let Token::SingleQuotedString(text) = &mut token.token {
+                    *text = literal::unescape(text);
+                }
+            }
+            Parser::new(&SnowflakeDialect)
+                .with_options(options)
+                .with_recursion_limit(RECURSION_LIMIT)
+                .with_tokens_with_locations(tokens)
+                .parse_statements()
+        })
         .map_err(|e| syntax_error(sql, &e))
 }
 

@@ -183,19 +183,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
             Ok(Some(canonical(&Json::Array(items))))
         })
     }),
-    Function::new("split", Arity::Exactly(2), array, |r| {
-        let (text, separators) = (r.text(0)?, r.text(1)?);
-        texts(r, |i| {
-            if text.is_null(i) || separators.is_null(i) {
-                return Ok(None);
-            }
-            let parts: Vec<Json> = match separators.value(i) {
-                "" => vec![Json::from(text.value(i))],
-                separator => text.value(i).split(separator).map(Json::from).collect(),
-            };
-            Ok(Some(canonical(&Json::Array(parts))))
-        })
-    }),
 ];
 
 fn integers(r: &Rows, f: impl Fn(usize) -> Result<Option<i64>>) -> Result<ArrayRef> {

@@ -2,13 +2,13 @@
 
 use sqlparser::{
     ast::{
-        AccessExpr, CastKind, DictionaryField, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
-        Ident, JsonPathElem, ObjectName, Subscript, UnaryOperator, Value,
+        AccessExpr, CastKind, CeilFloorKind, DictionaryField, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
+        Ident, JsonPathElem, ObjectName, Subscript, TrimWhereField, UnaryOperator, Value,
     },
     tokenizer::Span,
 };
 
-use super::{LowerContext, call, identifier::fold};
+use super::{LowerContext, call, identifier::fold, pattern};
 use crate::dialect::{SqlError, types::Type};
 
 /// Before the children are visited: what must not be folded or what replaces the whole expression.
@@ -56,6 +56,10 @@ pub(super) fn before(expr: &mut Expr, context: &LowerContext) -> Result<(), SqlE
             }
             let value = std::mem::replace(value.as_mut(), Expr::Value(Value::Null.into()));
             *expr = function("__path", vec![value, string(text)]);
+            Ok(())
+        }
+        Expr::Like { .. } | Expr::ILike { .. } => {
+            pattern::spread(expr);
             Ok(())
         }
         _ => Ok(()),
@@ -109,12 +113,62 @@ pub(super) fn after(expr: &mut Expr) -> Result<(), SqlError> {
             let Expr::Function(f) = std::mem::replace(expr, Expr::Value(Value::Null.into())) else { return Ok(()) };
             *expr = call::after(f)?;
         }
+        Expr::Like { .. } | Expr::ILike { .. } | Expr::RLike { .. } => pattern::plain(expr),
+        Expr::Position { expr: needle, r#in: hay } => {
+            *expr = function("__position", vec![take(needle), take(hay)]);
+        }
+        Expr::Substring { expr: text, substring_from, substring_for, .. } => {
+            let from = substring_from.as_mut().map_or_else(|| number(1), |e| take(e));
+            let mut args = vec![take(text), from];
+            args.extend(substring_for.as_mut().map(|e| take(e)));
+            *expr = function("substr", args);
+        }
+        Expr::Trim { trim_where, trim_what, expr: text, trim_characters } => {
+            let name = match trim_where {
+                Some(TrimWhereField::Leading) => "ltrim",
+                Some(TrimWhereField::Trailing) => "rtrim",
+                Some(TrimWhereField::Both) | None => "trim",
+            };
+            let mut args = vec![take(text)];
+            args.extend(trim_what.as_mut().map(|e| take(e)));
+            args.extend(trim_characters.take().unwrap_or_default());
+            *expr = function(name, args);
+        }
+        Expr::Ceil { field, expr: inner } | Expr::Floor { field, expr: inner } => {
+            let scale = match field {
+                CeilFloorKind::Scale(scale) => Some(Expr::Value(scale.clone())),
+                CeilFloorKind::DateTimeField(_) => None,
+            };
+            let args = std::iter::once(take(inner)).chain(scale).collect();
+            let name = if matches!(expr, Expr::Ceil { .. }) { "ceil" } else { "floor" };
+            *expr = function(name, args);
+        }
+        // integers beyond 64 bits
+        Expr::Value(value) => {
+            if let Value::Number(digits, _) = &value.value
+                && digits.len() >= 19
+                && digits.bytes().all(|b| b.is_ascii_digit())
+                && digits.parse::<i64>().is_err()
+            {
+                let precision = digits.trim_start_matches('0').len().min(38) as u8;
+                *expr = cast(string(digits.clone()), Type::Number { precision: precision.clamp(19, 38), scale: 0 }, false);
+            }
+        }
+        // a literal's sign belongs to the literal
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } if !matches!(inner.as_ref(), Expr::Value(_) | Expr::Interval(_)) => {
+            let inner = std::mem::replace(inner.as_mut(), Expr::Value(Value::Null.into()));
+            *expr = function("__negate", vec![inner]);
+        }
         Expr::UnaryOp { op: UnaryOperator::Plus, expr: inner } => {
             *expr = std::mem::replace(inner.as_mut(), Expr::Value(Value::Null.into()))
         }
         _ => {}
     }
     Ok(())
+}
+
+fn take(expr: &mut Expr) -> Expr {
+    std::mem::replace(expr, Expr::Value(Value::Null.into()))
 }
 
 /// `name(args...)`, the name as the function library registers it.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `identifier.rs` | unquoted names to upper case, everywhere |
 //! | `expression.rs` | casts, paths, literals |
+//! | `pattern.rs` | LIKE and its kin |
 //! | `call.rs` | function names and argument shapes |
 //! | `query.rs` | names of unnamed columns, FROM lists with lateral table functions, VALUES |
 //!
@@ -12,13 +13,14 @@
 mod call;
 mod expression;
 mod identifier;
+mod pattern;
 mod query;
 
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{Expr, ObjectName, Query, Spanned, Statement, TableFactor, VisitMut, VisitorMut};
 
-use super::SqlError;
+use super::{SqlError, error::byte_range, function::Place, operator};
 pub use identifier::{fold, fold_name, stored};
 
 /// Session facts that change what a statement means.
@@ -64,6 +66,27 @@ impl Lowering<'_> {
     }
 }
 
+impl Lowering<'_> {
+    /// Arithmetic that may overflow is told where it stands.
+    fn place(&self, expr: &mut Expr, span: sqlparser::tokenizer::Span) {
+        if !matches!(expr, Expr::BinaryOp { .. } | Expr::Function(_)) {
+            return;
+        }
+        let Some(range) = byte_range(self.sql, span) else { return };
+        let Some(excerpt) = self.sql.get(range.clone()) else { return };
+        let place = Place { excerpt: excerpt.to_owned(), range };
+        match expr {
+            Expr::BinaryOp { op, .. } => {
+                if let Some(placed) = operator::placed(op, place) {
+                    *op = placed;
+                }
+            }
+            Expr::Function(function) => call::place(function, &place),
+            _ => {}
+        }
+    }
+}
+
 impl VisitorMut for Lowering<'_> {
     type Break = SqlError;
 
@@ -102,6 +125,7 @@ impl VisitorMut for Lowering<'_> {
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
         let span = expr.span();
         let result = expression::after(expr);
+        self.place(expr, span);
         self.flow(result, span)
     }
 }
