@@ -6,6 +6,7 @@
 //!
 //! Nothing here opens a table or runs a plan.
 
+pub mod collation;
 pub mod error;
 pub mod function;
 mod literal;

@@ -13,6 +13,7 @@ use datafusion::{
 use sqlparser::ast::BinaryOperator as Op;
 
 use super::{
+    collation,
     function::{self, Place, arithmetic::Op as Arithmetic},
     types::Type,
 };
@@ -33,6 +34,12 @@ impl ExprPlanner for SnowflakeOperators {
         let is_interval = |t: &DataType| matches!(t, DataType::Interval(_) | DataType::Duration(_));
         if is_interval(&left_arrow) || is_interval(&right_arrow) {
             return Ok(PlannerResult::Original(RawBinaryExpr { op, left: l, right: r }));
+        }
+        if matches!(op, Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq)
+            && let Some(spec) = collation_of(&l, schema).or_else(|| collation_of(&r, schema))
+        {
+            let key = |e: Expr, of: Type| function::call("__collation_key", vec![text(e, of), lit(spec.clone())]);
+            return Ok(PlannerResult::Original(RawBinaryExpr { op, left: key(l, left)?, right: key(r, right)? }));
         }
         let planned = match (&op, left, right) {
             (Op::BitwiseXor, _, _) => return plan_err!("Snowflake has no operator `^`; use POWER(a, b) or BITXOR(a, b)"),
@@ -78,6 +85,10 @@ impl ExprPlanner for SnowflakeOperators {
         }
         Ok(PlannerResult::Original(expr))
     }
+}
+
+fn collation_of(expr: &Expr, schema: &DFSchema) -> Option<String> {
+    expr.to_field(schema).ok().and_then(|(_, f)| collation::of(&f).map(str::to_owned))
 }
 
 /// An arithmetic operator that knows its place in the statement. sqlparser's syntax tree has no room for one that

@@ -3,16 +3,22 @@
 use std::sync::Arc;
 
 use datafusion::{
-    arrow::array::{Array, ArrayRef, BinaryArray},
-    common::Result,
+    arrow::{
+        array::{Array, ArrayRef, BinaryArray},
+        datatypes::FieldRef,
+    },
+    common::{DataFusionError, Result, plan_err},
 };
 
 use super::{
     json::varchar,
-    scalar::{Arity, Function, Rows, fail, texts},
+    scalar::{Arity, CallTypes, Function, Rows, fail, texts},
     text::{bytes, mapped, same},
 };
-use crate::dialect::types::Type;
+use crate::dialect::{
+    collation::{self, Collation},
+    types::Type,
+};
 
 /// Longest text that a function makes: Snowflake's longest VARCHAR.
 const LONGEST: i64 = 134_217_728;
@@ -21,8 +27,32 @@ const LONGEST: i64 = 134_217_728;
 const WORD_DELIMITERS: &str = "!?@\"^#$&~_,.:;+-*%/|\\[](){}<>";
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new("upper", Arity::Exactly(1), varchar, |r| change(r, str::to_uppercase)),
-    Function::new("lower", Arity::Exactly(1), varchar, |r| change(r, str::to_lowercase)),
+    Function::new("upper", Arity::Exactly(1), collated, |r| {
+        let collation = r.collation()?;
+        change(r, |t| collation.as_ref().map_or_else(|| t.to_uppercase(), |c| c.upper(t)))
+    }),
+    Function::new("lower", Arity::Exactly(1), collated, |r| {
+        let collation = r.collation()?;
+        change(r, |t| collation.as_ref().map_or_else(|| t.to_lowercase(), |c| c.lower(t)))
+    }),
+    Function::new("collate", Arity::Exactly(2), |c| match c.text(1) {
+        Some(spec) => match Collation::parse(&spec) {
+            Ok(_) => Ok(collation::tagged(Type::Varchar.field(c.name), Some(&spec))),
+            Err(e) => Err(DataFusionError::External(Box::new(e))),
+        },
+        None => plan_err!("the collation of COLLATE is a literal"),
+    }, |r| Ok(Arc::new(r.text(0)?))),
+    Function::new("collation", Arity::Exactly(1), collated, |r| {
+        let spec = collation::of(r.result_field).map(str::to_owned);
+        texts(r, |_| Ok(spec.clone()))
+    }),
+    // what COLLATE becomes in ORDER BY and beside a comparison
+    Function::new("__collation_key", Arity::Exactly(2), varchar, |r| {
+        let (values, specs) = (r.text(0)?, r.text(1)?);
+        let Some(spec) = specs.iter().flatten().next() else { return texts(r, |_| Ok(None)) };
+        let collation = Collation::parse(spec).map_err(|e| DataFusionError::External(Box::new(e)))?;
+        texts(r, |i| Ok((!values.is_null(i)).then(|| collation.key(values.value(i)))))
+    }),
     Function::new("reverse", Arity::Exactly(1), same, |r| {
         mapped(r, |_, b| Ok(b.iter().rev().copied().collect()), |_, t| Ok(t.chars().rev().collect()))
     }),
@@ -86,6 +116,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(Arc::new(BinaryArray::from_iter((0..r.rows).map(|i| (!r.any_null(i)).then(|| [a.value(i), b.value(i)].concat())))))
     }),
 ];
+
+fn collated(call: &CallTypes) -> Result<FieldRef> {
+    Ok(collation::tagged(Type::Varchar.field(call.name), call.collation.as_deref()))
+}
 
 fn change(r: &Rows, f: impl Fn(&str) -> String) -> Result<ArrayRef> {
     let values = r.text(0)?;

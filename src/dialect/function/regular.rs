@@ -42,7 +42,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
             };
             let found = c.matches().nth(c.occurrence.max(1) - 1);
             let place = found.and_then(|m| m.get(c.group)).map(|m| if after { m.end() } else { m.start() });
-            Ok(Some(place.map_or(0, |at| c.subject[..at].chars().count() as i64 + 1)))
+            let start = c.start.unwrap_or(0);
+            Ok(Some(place.map_or(0, |at| c.subject[..start + at].chars().count() as i64 + 1)))
         });
         Ok(Arc::new(places.collect::<Result<Int64Array>>()?))
     }),
@@ -164,10 +165,10 @@ impl<'a> Calls<'a> {
 
 impl<'a> Call<'a> {
     fn matches(&self) -> impl Iterator<Item = Captures<'a>> {
-        // `^` and `\b` look at what stands before the start, as the whole subject is given
+        // the search begins as if nothing stood before the start: `^` and `\b` hold there
         let from = self.start;
-        let (subject, regex): (&'a str, &'a Regex) = (self.subject, self.regex);
-        let mut next = from;
+        let (subject, regex): (&'a str, &'a Regex) = (&self.subject[from.unwrap_or(0)..], self.regex);
+        let mut next = from.map(|_| 0);
         std::iter::from_fn(move || {
             let captures = regex.captures_at(subject, next?)?;
             let found = captures.get(0)?;
@@ -183,15 +184,16 @@ impl<'a> Call<'a> {
 
     fn replaced(&self, replacement: &str) -> String {
         let mut out = String::with_capacity(self.subject.len());
+        let start = self.start.unwrap_or(0);
         let mut copied = 0;
         for (n, captures) in self.matches().enumerate() {
             if self.occurrence != 0 && n + 1 != self.occurrence {
                 continue;
             }
             let Some(whole) = captures.get(0) else { continue };
-            out.push_str(&self.subject[copied..whole.start()]);
+            out.push_str(&self.subject[copied..start + whole.start()]);
             expand(replacement, &captures, &mut out);
-            copied = whole.end();
+            copied = start + whole.end();
         }
         out.push_str(&self.subject[copied..]);
         out

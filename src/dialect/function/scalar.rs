@@ -18,7 +18,12 @@ use datafusion::{
     },
 };
 
-use crate::dialect::{SqlError, error::Evaluation, types::Type};
+use crate::dialect::{
+    SqlError,
+    collation::{self, Collation},
+    error::Evaluation,
+    types::Type,
+};
 
 /// How many arguments a function takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +53,8 @@ pub struct CallTypes<'a> {
     pub name: &'static str,
     pub types: Vec<Type>,
     pub arrows: Vec<DataType>,
+    /// Of the first argument that has one.
+    pub collation: Option<String>,
     literals: &'a [Option<&'a ScalarValue>],
 }
 
@@ -58,6 +65,7 @@ impl CallTypes<'_> {
             name,
             types: fields.iter().map(|f| Type::of(f)).collect(),
             arrows: fields.iter().map(|f| f.data_type().clone()).collect(),
+            collation: fields.iter().find_map(|f| collation::of(f)).map(str::to_owned),
             literals: &[],
         }
     }
@@ -239,6 +247,7 @@ impl ScalarUDFImpl for Implementation {
             name: self.function.name,
             types: args.arg_fields.iter().map(|f| Type::of(f)).collect(),
             arrows: args.arg_fields.iter().map(|f| f.data_type().clone()).collect(),
+            collation: args.arg_fields.iter().find_map(|f| collation::of(f)).map(str::to_owned),
             literals: args.scalar_arguments,
         })
     }
@@ -297,6 +306,11 @@ impl Rows<'_> {
     /// Whether an argument of this row is NULL; most functions are NULL then.
     pub fn any_null(&self, row: usize) -> bool {
         self.args.iter().any(|a| a.is_null(row))
+    }
+
+    /// The collation that the result's field carries: of the arguments, where the function heeds it.
+    pub fn collation(&self) -> Result<Option<Collation>> {
+        collation::of(self.result_field).map(Collation::parse).transpose().map_err(|e| DataFusionError::External(Box::new(e)))
     }
 
     pub fn booleans(&self, index: usize) -> Result<datafusion::arrow::array::BooleanArray> {

@@ -15,11 +15,11 @@ use serde_json::Value as Json;
 
 use super::{
     cast::{Failure, convert},
-    json::{array, boolean, integer, varchar},
+    json::{array, integer, varchar},
     scalar::{Arity, CallTypes, Function, Rows, fail, texts},
     value::canonical,
 };
-use crate::dialect::types::Type;
+use crate::dialect::{collation, types::Type};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("split_part", Arity::Exactly(3), varchar, |r| {
@@ -64,9 +64,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
             Ok(Some(canonical(&Json::Array(tokens(text.value(i), delimiters(i)).map(Json::from).collect()))))
         })
     }),
-    Function::new("contains", Arity::Exactly(2), boolean, |r| compare(r, |a, b| find(a, b, 0).is_some())),
-    Function::new("starts_with", Arity::Exactly(2), boolean, |r| compare(r, <[u8]>::starts_with)),
-    Function::new("ends_with", Arity::Exactly(2), boolean, |r| compare(r, <[u8]>::ends_with)),
+    Function::new("contains", Arity::Exactly(2), search, |r| compare(r, |a, b| find(a, b, 0).is_some())),
+    Function::new("starts_with", Arity::Exactly(2), search, |r| compare(r, <[u8]>::starts_with)),
+    Function::new("ends_with", Arity::Exactly(2), search, |r| compare(r, <[u8]>::ends_with)),
     Function::new("left", Arity::Exactly(2), same, |r| {
         let n = r.integers(1)?;
         slice(r, |i, _| (0, n.value(i)))
@@ -186,7 +186,16 @@ fn code_point(text: &str) -> usize {
     text.chars().next().map_or(0, |c| c as usize)
 }
 
+fn search(call: &CallTypes) -> Result<FieldRef> {
+    Ok(collation::tagged(Type::Boolean.field(call.name), call.collation.as_deref()))
+}
+
 fn compare(r: &Rows, f: impl Fn(&[u8], &[u8]) -> bool) -> Result<ArrayRef> {
+    if let Some(collation) = r.collation()? {
+        let (a, b) = (r.text(0)?, r.text(1)?);
+        let found = |i: usize| f(collation.folded(a.value(i)).as_bytes(), collation.folded(b.value(i)).as_bytes());
+        return Ok(Arc::new((0..r.rows).map(|i| (!r.any_null(i)).then(|| found(i))).collect::<BooleanArray>()));
+    }
     let (a, b) = (bytes(r, 0)?, bytes(r, 1)?);
     Ok(Arc::new((0..r.rows).map(|i| (!a.is_null(i) && !b.is_null(i)).then(|| f(a.value(i), b.value(i)))).collect::<BooleanArray>()))
 }

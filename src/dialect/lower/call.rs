@@ -2,7 +2,7 @@
 
 use sqlparser::ast::{
     BinaryOperator, CaseWhen, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
-    Ident, ObjectName, ObjectNamePart, OrderByExpr, UnaryOperator, Value,
+    Ident, ObjectName, ObjectNamePart, OrderByExpr, UnaryOperator, Value, WindowType,
 };
 
 mod aggregate;
@@ -197,7 +197,11 @@ pub(super) fn after(mut f: Function) -> Result<Expr, SqlError> {
     }
     let distinct = list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
     list.duplicate_treatment = None;
-    let order_by = std::mem::take(&mut f.within_group);
+    let mut order_by = std::mem::take(&mut f.within_group);
+    order_by.iter_mut().for_each(|key| super::expression::sort_key(&mut key.expr));
+    if let Some(WindowType::WindowSpec(spec)) = &mut f.over {
+        spec.order_by.iter_mut().for_each(|key| super::expression::sort_key(&mut key.expr));
+    }
     let call = Call { function: f, args, names, distinct, order_by };
     rewrite(&name, call)
 }
@@ -312,12 +316,7 @@ fn rewrite(name: &str, mut c: Call) -> Result<Expr, SqlError> {
             if c.args.len() == 1 {
                 c.args.push(string(""));
             }
-            if c.function.over.is_some() && !c.order_by.is_empty() {
-                return Ok(aggregate::ordered_window(c, "__listagg_over"));
-            }
-            c.order_inside();
-            c.args[0] = cast(c.args[0].clone(), Type::Varchar, false);
-            function("coalesce", vec![c.named("string_agg"), string("")])
+            aggregate::ordered_window(c, "__listagg_over")
         }
         "any_value" => {
             c.arity(name, 1..=1)?;

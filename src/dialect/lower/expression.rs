@@ -2,7 +2,7 @@
 
 use sqlparser::{
     ast::{
-        AccessExpr, CastKind, CeilFloorKind, DictionaryField, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
+        AccessExpr, BinaryOperator, CastKind, CeilFloorKind, DictionaryField, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
         Ident, JsonPathElem, ObjectName, Subscript, TrimWhereField, UnaryOperator, Value,
     },
     tokenizer::Span,
@@ -143,9 +143,18 @@ pub(super) fn after(expr: &mut Expr) -> Result<(), SqlError> {
             let name = if matches!(expr, Expr::Ceil { .. }) { "ceil" } else { "floor" };
             *expr = function(name, args);
         }
-        // integers beyond 64 bits
+        Expr::Collate { expr: text, collation } => {
+            let spec = collation.0.iter().filter_map(|p| p.as_ident()).map(|i| i.value.as_str()).collect::<Vec<_>>().join(".");
+            *expr = function("collate", vec![take(text), string(spec)]);
+        }
+        Expr::Between { .. } | Expr::InList { .. } | Expr::Case { operand: Some(_), .. } => collated(expr),
+        // integers beyond 64 bits; numbers with an exponent are floats
         Expr::Value(value) => {
             if let Value::Number(digits, _) = &value.value
+                && digits.contains(['e', 'E'])
+            {
+                *expr = cast(string(digits.clone()), Type::Float, false);
+            } else if let Value::Number(digits, _) = &value.value
                 && digits.len() >= 19
                 && digits.bytes().all(|b| b.is_ascii_digit())
                 && digits.parse::<i64>().is_err()
@@ -165,6 +174,49 @@ pub(super) fn after(expr: &mut Expr) -> Result<(), SqlError> {
         _ => {}
     }
     Ok(())
+}
+
+/// Comparisons that hide in BETWEEN, IN and CASE, spelled out where one side is a COLLATE: operators heed collations.
+fn collated(expr: &mut Expr) {
+    let is_collated = |e: &Expr| matches!(e, Expr::Function(f) if f.name.to_string() == "collate");
+    let compare = |left: &Expr, op: BinaryOperator, right: &Expr| Expr::BinaryOp { left: Box::new(left.clone()), op, right: Box::new(right.clone()) };
+    let join = |left: Expr, op: BinaryOperator, right: Expr| Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) };
+    let (condition, negated) = match expr {
+        Expr::Between { expr: value, negated, low, high } if [&*value, &*low, &*high].into_iter().any(|e| is_collated(e)) => {
+            // the collation of a bound counts for the value too
+            let (above, below) = (compare(value, BinaryOperator::GtEq, low), compare(value, BinaryOperator::LtEq, high));
+            (join(above, BinaryOperator::And, below), *negated)
+        }
+        Expr::InList { expr: value, list, negated } if is_collated(value) || list.iter().any(is_collated) => {
+            let Some(any) = list.iter().map(|item| compare(value, BinaryOperator::Eq, item)).reduce(|a, b| join(a, BinaryOperator::Or, b)) else {
+                return;
+            };
+            (any, *negated)
+        }
+        Expr::Case { operand, conditions, .. } => {
+            if let Some(value) = operand.as_deref()
+                && (is_collated(value) || conditions.iter().any(|c| is_collated(&c.condition)))
+            {
+                for when in conditions {
+                    when.condition = compare(value, BinaryOperator::Eq, &when.condition);
+                }
+                *operand = None;
+            }
+            return;
+        }
+        _ => return,
+    };
+    let condition = Expr::Nested(Box::new(condition));
+    *expr = if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(condition) } } else { condition };
+}
+
+/// A text that sorts as its collation wants, where a sort key is a COLLATE.
+pub(super) fn sort_key(expr: &mut Expr) {
+    if let Expr::Function(f) = expr
+        && f.name.to_string() == "collate"
+    {
+        f.name = ObjectName::from(vec![Ident::new("__collation_key")]);
+    }
 }
 
 fn take(expr: &mut Expr) -> Expr {

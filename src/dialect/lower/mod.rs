@@ -18,7 +18,7 @@ mod query;
 
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{Expr, ObjectName, Query, Spanned, Statement, TableFactor, VisitMut, VisitorMut};
+use sqlparser::ast::{Expr, ObjectName, OrderBy, OrderByKind, Query, Spanned, Statement, TableFactor, VisitMut, VisitorMut};
 
 use super::{SqlError, error::byte_range, function::Place, operator};
 pub use identifier::{fold, fold_name, stored};
@@ -97,6 +97,9 @@ impl VisitorMut for Lowering<'_> {
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
+        if let Some(OrderBy { kind: OrderByKind::Expressions(keys), .. }) = &mut query.order_by {
+            keys.iter_mut().for_each(|key| expression::sort_key(&mut key.expr));
+        }
         let span = query.span();
         let result = query::after(query);
         self.flow(result, span)
