@@ -13,6 +13,8 @@ pub mod operator;
 pub mod parse;
 pub mod relation;
 pub mod retag;
+pub mod structured;
 pub mod types;
+pub mod variant;
 
 pub use error::SqlError;
