@@ -6,6 +6,7 @@
 //!
 //! Nothing here opens a table or runs a plan.
 
+mod coercion;
 pub mod error;
 pub mod function;
 pub mod lower;

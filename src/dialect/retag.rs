@@ -1,105 +1,45 @@
-//! Semi-structured types through expressions that forget field metadata (CASE, COALESCE, NULLIF, MIN...), and other
-//! repairs of a plan that need the types of its expressions.
+//! Semi-structured types through expressions that forget field metadata: CASE, COALESCE, NULLIF, MIN...
 //!
 //! DataFusion computes a field for each projected expression; for some kinds it keeps only the Arrow type. Wherever
-//! such an expression is projected, it is wrapped into an identity function that puts the metadata back.
-//!
-//! ORDER BY a semi-structured value sorts by the value, not by its text. `OBJECT_CONSTRUCT(*)` gets its columns.
+//! such an expression is projected, it is wrapped into an identity function that puts the metadata back. On the way up,
+//! [`super::coercion`] sees each node.
 
 use std::sync::Arc;
 
 use datafusion::{
-    common::{
-        DFSchema, Result,
-        tree_node::{Transformed, TreeNode},
-    },
-    logical_expr::{
-        Expr, ExprSchemable, LogicalPlan, Projection,
-        expr::{Alias, ScalarFunction},
-        expr_rewriter::NamePreserver,
-    },
-    prelude::lit,
+    common::{DFSchema, Result, tree_node::Transformed},
+    logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection, expr::Alias},
 };
 
-use super::{function, types::Type};
+use super::{coercion::coerce, function, types::Type};
 use crate::names::SemiStructured;
 
-/// The plan with metadata restored in all its projections, wildcards expanded and sorts by value.
+/// The plan with metadata restored in all its projections.
 pub fn retag(plan: LogicalPlan) -> Result<LogicalPlan> {
     plan.transform_up_with_subqueries(|plan| {
-        let plan = expand_wildcards(plan)?;
-        match plan.data {
-            LogicalPlan::Projection(projection) => restore(projection).map(|t| Transformed { transformed: t.transformed || plan.transformed, ..t }),
-            LogicalPlan::Sort(mut sort) => {
-                let mut changed = plan.transformed;
-                for key in &mut sort.expr {
-                    if semi_type(&key.expr, sort.input.schema()).is_some() {
-                        key.expr = function::call("__variant_key", vec![key.expr.clone()])?;
-                        changed = true;
-                    }
+        let Transformed { data: plan, transformed, .. } = coerce(plan)?;
+        let LogicalPlan::Projection(projection) = plan else {
+            return Ok(if transformed { Transformed::yes(plan) } else { Transformed::no(plan) });
+        };
+        let schema = projection.input.schema().clone();
+        let mut changed = false;
+        let exprs = projection
+            .expr
+            .iter()
+            .map(|expr| match wrap(expr, &schema)? {
+                Some(wrapped) => {
+                    changed = true;
+                    Ok(wrapped)
                 }
-                Ok(if changed { Transformed::yes(LogicalPlan::Sort(sort)) } else { Transformed::no(LogicalPlan::Sort(sort)) })
-            }
-            other => Ok(Transformed { data: other, transformed: plan.transformed, tnr: plan.tnr }),
+                None => Ok(expr.clone()),
+            })
+            .collect::<Result<Vec<_>>>()?;
+        if !changed && !transformed {
+            return Ok(Transformed::no(LogicalPlan::Projection(projection)));
         }
+        Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new(exprs, Arc::clone(&projection.input))?)))
     })
     .and_then(|t| t.data.recompute_schema())
-}
-
-fn restore(projection: Projection) -> Result<Transformed<LogicalPlan>> {
-    let schema = projection.input.schema().clone();
-    let mut changed = false;
-    let exprs = projection
-        .expr
-        .iter()
-        .map(|expr| match wrap(expr, &schema)? {
-            Some(wrapped) => {
-                changed = true;
-                Ok(wrapped)
-            }
-            None => Ok(expr.clone()),
-        })
-        .collect::<Result<Vec<_>>>()?;
-    if !changed {
-        return Ok(Transformed::no(LogicalPlan::Projection(projection)));
-    }
-    Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new(exprs, Arc::clone(&projection.input))?)))
-}
-
-/// `OBJECT_CONSTRUCT(*)` and `OBJECT_CONSTRUCT(t.*)`: pairs of name and column.
-#[expect(deprecated, reason = "the planner makes wildcards of the arguments")]
-fn expand_wildcards(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    let is_wildcard = |e: &Expr| matches!(e, Expr::Wildcard { .. });
-    let has_one = |e: &Expr| {
-        e.exists(|e| Ok(matches!(e, Expr::ScalarFunction(f) if f.name().starts_with("object_construct") && f.args.iter().any(is_wildcard))))
-    };
-    let mut found = false;
-    for e in plan.expressions() {
-        found |= has_one(&e)?;
-    }
-    if !found {
-        return Ok(Transformed::no(plan));
-    }
-    let columns: Vec<_> = plan.inputs().iter().flat_map(|p| p.schema().columns()).collect();
-    let names = NamePreserver::new(&plan);
-    plan.map_expressions(|expr| {
-        let name = names.save(&expr);
-        let expanded = expr.transform_up(|e| match e {
-            Expr::ScalarFunction(ScalarFunction { func, args }) if func.name().starts_with("object_construct") && args.iter().any(is_wildcard) => {
-                let args = args.into_iter().flat_map(|arg| match arg {
-                    Expr::Wildcard { qualifier, .. } => columns
-                        .iter()
-                        .filter(|c| qualifier.as_ref().is_none_or(|q| c.relation.as_ref().is_some_and(|r| r.table() == q.table())))
-                        .flat_map(|c| [lit(c.name.clone()), Expr::Column(c.clone())])
-                        .collect(),
-                    other => vec![other],
-                });
-                Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args: args.collect() })))
-            }
-            other => Ok(Transformed::no(other)),
-        })?;
-        Ok(expanded.update_data(|e| name.restore(e)))
-    })
 }
 
 fn wrap(expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
@@ -117,7 +57,7 @@ fn wrap(expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
 }
 
 /// The semi-structured type of an expression, as far as it passes one of its arguments on.
-fn semi_type(expr: &Expr, schema: &DFSchema) -> Option<SemiStructured> {
+pub(super) fn semi_type(expr: &Expr, schema: &DFSchema) -> Option<SemiStructured> {
     let known = expr.to_field(schema).ok().map(|(_, f)| f);
     if let Some(field) = &known {
         match Type::of(field) {

@@ -31,6 +31,24 @@ pub fn rewrite(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     tokens
 }
 
+/// An expression's text with structured types as they were written.
+pub fn shown(text: String) -> String {
+    let Some(at) = text.find(TYPE_NAME) else { return text };
+    let rest = &text[at + TYPE_NAME.len()..];
+    let mut depth = 0_i32;
+    for (i, c) in rest.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => continue,
+        }
+        if depth == 0 {
+            return format!("{}{}{}", &text[..at], &rest[1..i], shown(rest[i + 1..].to_owned()));
+        }
+    }
+    text
+}
+
 fn is_container(word: &Word) -> bool {
     word.quote_style.is_none() && ["ARRAY", "OBJECT", "MAP"].iter().any(|n| word.value.eq_ignore_ascii_case(n))
 }
@@ -165,6 +183,11 @@ mod tests {
     use sqlparser::{dialect::SnowflakeDialect, tokenizer::Tokenizer};
 
     use super::*;
+
+    #[test]
+    fn types_are_shown_as_written() {
+        assert_eq!(shown("X::__STRUCTURED(ARRAY(INT)) + Y::__STRUCTURED(MAP(VARCHAR, INT))".into()), "X::ARRAY(INT) + Y::MAP(VARCHAR, INT)");
+    }
 
     #[test]
     fn constructs_take_a_form_that_parses() {

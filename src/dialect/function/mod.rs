@@ -75,6 +75,11 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     LIBRARY.iter().map(|u| u.name())
 }
 
+/// Whether a function is one of our own: those know semi-structured arguments.
+pub fn is_own(name: &str) -> bool {
+    LIBRARY.iter().any(|u| u.name() == name)
+}
+
 /// A call of one of our functions as an expression.
 pub fn call(name: &str, args: Vec<Expr>) -> Result<Expr> {
     match LIBRARY.iter().find(|u| u.name() == name) {
