@@ -11,7 +11,7 @@ use sqlparser::{
 
 use super::{
     error::{SqlError, byte_offset},
-    literal,
+    literal, structured,
 };
 
 /// Deep enough for generated SQL, shallow enough for the stack.
@@ -40,7 +40,7 @@ fn parse_script(sql: &str) -> Result<Vec<Statement>, SqlError> {
             Parser::new(&SnowflakeDialect)
                 .with_options(options)
                 .with_recursion_limit(RECURSION_LIMIT)
-                .with_tokens_with_locations(tokens)
+                .with_tokens_with_locations(structured::rewrite(tokens))
                 .parse_statements()
         })
         .map_err(|e| syntax_error(sql, &e))

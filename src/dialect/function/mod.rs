@@ -6,20 +6,26 @@
 pub mod aggregate;
 pub mod arithmetic;
 mod array;
+mod array_set;
 mod bits;
 mod cast;
 mod condition;
 mod date;
 mod date_format;
+mod description;
 mod edit;
 mod encoding;
+mod geography;
 mod json;
+mod kind;
+mod lambda;
 mod network;
 mod number;
 mod object;
 mod regular;
 mod scalar;
 mod similarity;
+mod structure;
 mod table;
 mod text;
 pub mod value;
@@ -34,6 +40,7 @@ use datafusion::{
     prelude::lit,
 };
 pub use scalar::{Arity, Function, Place};
+pub use structure::semi_of;
 
 use super::types::Type;
 use crate::names::SemiStructured;
@@ -46,7 +53,9 @@ fn functions() -> impl Iterator<Item = &'static Function> {
     [
         cast::FUNCTIONS,
         json::FUNCTIONS,
+        kind::FUNCTIONS,
         array::FUNCTIONS,
+        array_set::FUNCTIONS,
         object::FUNCTIONS,
         date::FUNCTIONS,
         date_format::FUNCTIONS,
@@ -62,6 +71,9 @@ fn functions() -> impl Iterator<Item = &'static Function> {
         condition::FUNCTIONS,
         aggregate::ESTIMATES,
         table::FUNCTIONS,
+        geography::FUNCTIONS,
+        description::FUNCTIONS,
+        structure::FUNCTIONS,
     ]
     .into_iter()
     .flatten()
@@ -78,12 +90,20 @@ pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
     for udwf in window::all() {
         registry.register_udwf(udwf.clone())?;
     }
+    for udf in lambda::functions() {
+        registry.register_higher_order_function(udf)?;
+    }
     Ok(())
 }
 
 /// Names of the functions of our own, for listings and tests. Those that begin with `__` are made by the lowering.
 pub fn names() -> impl Iterator<Item = &'static str> {
     LIBRARY.iter().map(|u| u.name()).chain(aggregate::all().map(|u| u.name())).chain(window::all().map(|u| u.name()))
+}
+
+/// Whether a function is one of our own: those know semi-structured arguments.
+pub fn is_own(name: &str) -> bool {
+    LIBRARY.iter().any(|u| u.name() == name)
 }
 
 /// A call of one of our functions as an expression.

@@ -1,6 +1,6 @@
 //! Aggregates of bits, truths, hashes and semi-structured values.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use datafusion::{
     arrow::{
@@ -10,20 +10,22 @@ use datafusion::{
     },
     common::Result,
 };
-use serde_json::{Map, Value as Json};
 
 use super::{
     super::{
         bits::{pack_bitmap, unpack_bitmap},
         encoding::hash,
-        json::{array, boolean, integer, json, object, semi},
+        json::{array, boolean, integer, semi},
         scalar::{Arity, CallTypes, Rows, fail},
         text::bytes,
-        value::{canonical, json_at},
+        value::variant_at,
     },
     gathered::Aggregate,
 };
-use crate::dialect::types::Type;
+use crate::dialect::{
+    types::Type,
+    variant::{order, scan},
+};
 
 pub(super) const AGGREGATES: &[Aggregate] = &[
     Aggregate::new("bitand_agg", Arity::Exactly(1), of_first, |r| bits(r, |a, b| a & b, |a, b| a & b)),
@@ -58,45 +60,25 @@ pub(super) const AGGREGATES: &[Aggregate] = &[
         }
         Ok(Arc::new(BinaryArray::from_iter([(r.rows > 0).then(|| pack_bitmap(positions))])))
     }),
-    Aggregate::new("object_agg", Arity::Exactly(2), object, |r| {
-        let keys = r.text(0)?;
-        let mut map = Map::new();
-        for i in 0..r.rows {
-            // pairs with a NULL are left out
-            if r.any_null(i) {
-                continue;
-            }
-            let key = keys.value(i);
-            if map.insert(key.to_owned(), json_at(&r.args[1], r.types[1], i)?).is_some() {
-                return fail(format!("the key '{key}' occurs twice in OBJECT_AGG"));
-            }
-        }
-        one(canonical(&Json::Object(map)))
-    }),
     Aggregate::new("array_union_agg", Arity::Exactly(1), array, |r| {
         // each value as often as in the array that has it most often
         let arrays = semi(r, 0)?;
-        let mut most: BTreeMap<String, (usize, usize, Json)> = BTreeMap::new();
-        for i in 0..r.rows {
-            let mut here: BTreeMap<String, usize> = BTreeMap::new();
-            match json(&arrays, i)? {
-                Some(Json::Array(items)) => {
-                    for item in items {
-                        let key = canonical(&item);
-                        let count = here.entry(key.clone()).or_default();
-                        *count += 1;
-                        let order = most.len();
-                        let entry = most.entry(key).or_insert((order, 0, item));
-                        entry.1 = entry.1.max(*count);
-                    }
-                }
-                Some(Json::Null) | None => {}
-                Some(_) => return fail("ARRAY_UNION_AGG takes arrays"),
+        let mut most: HashMap<Vec<u8>, (usize, usize, &str)> = HashMap::new();
+        for value in arrays.iter().flatten().filter(|v| *v != "null") {
+            let Some(items) = scan::elements(value) else { return fail("ARRAY_UNION_AGG takes arrays") };
+            let mut here: HashMap<Vec<u8>, usize> = HashMap::new();
+            for item in items {
+                let key = order::key(item);
+                let count = here.entry(key.clone()).or_default();
+                *count += 1;
+                let place = most.len();
+                let entry = most.entry(key).or_insert((place, 0, item));
+                entry.1 = entry.1.max(*count);
             }
         }
         let mut entries: Vec<_> = most.into_values().collect();
-        entries.sort_by_key(|(order, ..)| *order);
-        one(canonical(&Json::Array(entries.into_iter().flat_map(|(_, n, item)| std::iter::repeat_n(item, n)).collect())))
+        entries.sort_by_key(|(place, ..)| *place);
+        one(scan::array(entries.into_iter().flat_map(|(_, n, item)| std::iter::repeat_n(item, n))))
     }),
     // LISTAGG and ARRAY_AGG as window functions: behind the arguments triples of key, descending, NULLs first
     Aggregate::new("__listagg_over", Arity::AtLeast(2), |c| Ok(Type::Varchar.field(c.name)), |r| {
@@ -105,8 +87,8 @@ pub(super) const AGGREGATES: &[Aggregate] = &[
         one(order.into_iter().map(|row| values.value(row)).collect::<Vec<_>>().join(delimiter))
     }),
     Aggregate::new("__array_agg_over", Arity::AtLeast(1), array, |r| {
-        let items = sorted(r, 1)?.into_iter().map(|row| json_at(&r.args[0], r.types[0], row));
-        one(canonical(&Json::Array(items.collect::<Result<_>>()?)))
+        let items = sorted(r, 1)?.into_iter().map(|row| variant_at(&r.args[0], r.types[0], row));
+        one(scan::array(items.collect::<Result<Vec<_>>>()?))
     }),
 ];
 

@@ -11,7 +11,6 @@ use datafusion::{
     },
     common::Result,
 };
-use serde_json::Value as Json;
 
 use super::{
     super::{
@@ -19,11 +18,11 @@ use super::{
         cast::{Failure, number_array, rescale},
         json::array,
         scalar::{Arity, CallTypes, Rows, fail},
-        value::{canonical, json_at},
+        value::variant_at,
     },
     gathered::Aggregate,
 };
-use crate::dialect::types::Type;
+use crate::dialect::{types::Type, variant::scan};
 
 pub(super) const AGGREGATES: &[Aggregate] = &[
     Aggregate::new("median", Arity::Exactly(1), interpolated_type, |r| percentile(r, 0.5, false)),
@@ -49,8 +48,8 @@ pub(super) const AGGREGATES: &[Aggregate] = &[
     Aggregate::new("approx_top_k", Arity::Between(1, 3), array, |r| {
         let k = if r.args.len() > 1 && r.rows > 0 { r.integers(1)?.value(0).max(0) as usize } else { 1 };
         let top = most_frequent(r)?.into_iter().take(k);
-        let items = top.map(|(row, n)| Ok(Json::Array(vec![json_at(&r.args[0], r.types[0], row as usize)?, Json::from(n)])));
-        text(canonical(&Json::Array(items.collect::<Result<_>>()?)))
+        let items = top.map(|(row, n)| Ok(scan::array([variant_at(&r.args[0], r.types[0], row as usize)?, n.to_string()])));
+        text(scan::array(items.collect::<Result<Vec<_>>>()?))
     }),
     Aggregate::new("__min_by_n", Arity::Exactly(3), array, |r| extremes(r, false)),
     Aggregate::new("__max_by_n", Arity::Exactly(3), array, |r| extremes(r, true)),
@@ -152,8 +151,8 @@ fn extremes(r: &Rows, descending: bool) -> Result<ArrayRef> {
         n => return fail(format!("the number of values is 1 to 1000, not {n}")),
     };
     let order = sort_to_indices(&r.args[0], Some(SortOptions { descending, nulls_first: false }), Some(n))?;
-    let items = order.values().iter().map(|row| json_at(&r.args[1], r.types[1], *row as usize));
-    text(canonical(&Json::Array(items.collect::<Result<_>>()?)))
+    let items = order.values().iter().map(|row| variant_at(&r.args[1], r.types[1], *row as usize));
+    text(scan::array(items.collect::<Result<Vec<_>>>()?))
 }
 
 #[cfg(test)]

@@ -21,10 +21,10 @@ use super::{
     super::{
         arithmetic::floats,
         encoding::hash,
-        json::{json as parsed, object, semi},
+        json::{object, semi},
         scalar::{Arity, CallTypes, Rows, fail},
         text::bytes,
-        value::{canonical, json_at},
+        value::{canonical, json_at, parse},
     },
     gathered::Aggregate,
 };
@@ -81,6 +81,10 @@ pub(super) const AGGREGATES: &[Aggregate] = &[
         frequent(counts, counters)
     }),
 ];
+
+fn parsed(values: &StringArray, row: usize) -> Result<Option<Json>> {
+    if values.is_null(row) { Ok(None) } else { parse(values.value(row)).map(Some) }
+}
 
 type Counts = BTreeMap<String, (Json, u64)>;
 
