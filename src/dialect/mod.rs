@@ -4,8 +4,11 @@
 //! rewritten) -> DataFusion's planner with our operator and relation planners -> [`retag`] (semi-structured types
 //! carried through CASE and COALESCE). Functions that DataFusion lacks, or answers differently, are in [`function`].
 //!
+//! Statements about objects go through [`command`] instead of sqlparser's own grammar.
+//!
 //! Nothing here opens a table or runs a plan.
 
+pub mod command;
 pub mod error;
 pub mod function;
 pub mod lower;

@@ -24,17 +24,44 @@ pub fn parse_statement(sql: &str) -> Result<Statement, SqlError> {
     }
 }
 
-fn parse_script(sql: &str) -> Result<Vec<Statement>, SqlError> {
+/// Parses one expression.
+pub fn parse_expression(sql: &str) -> Result<sqlparser::ast::Expr, SqlError> {
+    parser(&SnowflakeDialect)
+        .try_with_sql(sql)
+        .and_then(|mut p| {
+            let expr = p.parse_expr()?;
+            p.expect_token(&Token::EOF)?;
+            Ok(expr)
+        })
+        .map_err(|e| syntax_error(sql, &e))
+}
+
+/// Parses a type.
+pub fn parse_type(sql: &str) -> Result<sqlparser::ast::DataType, SqlError> {
+    parser(&SnowflakeDialect)
+        .try_with_sql(sql)
+        .and_then(|mut p| {
+            let data_type = p.parse_data_type()?;
+            p.expect_token(&Token::EOF)?;
+            Ok(data_type)
+        })
+        .map_err(|_| SqlError::new("sql/type", format!("there is no type `{sql}`")))
+}
+
+/// A parser as all statements are read with.
+pub(super) fn parser(dialect: &SnowflakeDialect) -> Parser<'_> {
     let options = ParserOptions::new().with_trailing_commas(true).with_unescape(true);
-    Parser::new(&SnowflakeDialect)
-        .with_options(options)
-        .with_recursion_limit(RECURSION_LIMIT)
+    Parser::new(dialect).with_options(options).with_recursion_limit(RECURSION_LIMIT)
+}
+
+fn parse_script(sql: &str) -> Result<Vec<Statement>, SqlError> {
+    parser(&SnowflakeDialect)
         .try_with_sql(sql)
         .and_then(|mut p| p.parse_statements())
         .map_err(|e| syntax_error(sql, &e))
 }
 
-fn syntax_error(sql: &str, error: &ParserError) -> SqlError {
+pub(super) fn syntax_error(sql: &str, error: &ParserError) -> SqlError {
     let text = match error {
         ParserError::TokenizerError(text) | ParserError::ParserError(text) => text.clone(),
         ParserError::RecursionLimitExceeded => return SqlError::new("sql/too-deep", "the statement is nested too deeply"),

@@ -28,6 +28,11 @@ pub struct LowerContext {
     pub variables: std::collections::BTreeMap<String, Expr>,
 }
 
+/// `name(args...)`, for callers that make calls before the lowering.
+pub fn function_call(name: &str, args: Vec<Expr>) -> Expr {
+    expression::function(name, args)
+}
+
 /// Rewrites in place. The first fault ends it.
 pub fn lower_statement(sql: &str, statement: &mut Statement, context: &LowerContext) -> Result<(), SqlError> {
     run(sql, statement, context)

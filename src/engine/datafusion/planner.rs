@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -21,10 +22,11 @@ use ::datafusion::{
 use futures::{FutureExt, future::BoxFuture};
 use sqlparser::ast::{ObjectName, Query, Statement};
 
-use super::{Inner, expression_planners, fault};
+use super::{Inner, expression_planners, fault, history::History};
 use crate::{
     dialect::{lower, parse, retag::retag},
     engine::EngineError,
+    lake::Lake,
     names::{Identifier, RelationName, SchemaName},
 };
 
@@ -38,12 +40,52 @@ pub(super) struct Scope {
     /// Relations that exist for this statement only, by unqualified name; they hide others.
     pub local: BTreeMap<String, Arc<dyn TableProvider>>,
     pub lowering: lower::LowerContext,
+    /// Functions that give a sequence's next value, made by the preparation.
+    pub sequences: BTreeMap<String, Arc<ScalarUDF>>,
+    pub history: History,
+    /// Folder of the session's temporary relations.
+    home: Option<Arc<SessionFolder>>,
     depth: usize,
+}
+
+/// A folder that goes with the session.
+struct SessionFolder {
+    lake: Lake,
+    path: PathBuf,
+}
+
+impl Drop for SessionFolder {
+    fn drop(&mut self) {
+        self.lake.remove_session_folder(&self.path);
+    }
 }
 
 impl Scope {
     pub fn new(schema: SchemaName) -> Self {
-        Self { schema, local: BTreeMap::new(), lowering: lower::LowerContext::default(), depth: 0 }
+        Self {
+            schema,
+            local: BTreeMap::new(),
+            lowering: lower::LowerContext::default(),
+            sequences: BTreeMap::new(),
+            history: History::default(),
+            home: None,
+            depth: 0,
+        }
+    }
+
+    /// Of a session, which may have temporary relations.
+    pub fn of_session(schema: SchemaName, lake: &Lake) -> Self {
+        let home = SessionFolder { lake: lake.clone(), path: lake.session_folder() };
+        Self { home: Some(Arc::new(home)), ..Self::new(schema) }
+    }
+
+    /// From now on the relation is the session's own.
+    pub fn make_temporary(&self, lake: &Lake, relation: &RelationName) -> Result<(), EngineError> {
+        match &self.home {
+            Some(home) => lake.make_temporary(relation, &home.path),
+            None => return Err(EngineError::new("sql/temporary", "temporary relations belong to a session; there is none here")),
+        }
+        Ok(())
     }
 }
 
@@ -60,7 +102,20 @@ impl Inner {
         }
     }
 
-    pub(super) async fn plan_parsed(&self, sql: &str, mut query: Query, scope: &Scope) -> Result<LogicalPlan, EngineError> {
+    pub(super) fn plan_parsed<'a>(
+        &'a self,
+        sql: &'a str,
+        query: Query,
+        scope: &'a Scope,
+    ) -> BoxFuture<'a, Result<LogicalPlan, EngineError>> {
+        // boxed: preparing a query may plan others
+        self.plan_here(sql, query, scope).boxed()
+    }
+
+    async fn plan_here(&self, sql: &str, mut query: Query, scope: &Scope) -> Result<LogicalPlan, EngineError> {
+        let mut own = scope.clone();
+        self.prepare(sql, &mut query, &mut own).await?;
+        let scope = &own;
         lower::lower_query(sql, &mut query, &scope.lowering).map_err(fault::sql)?;
         let statement = Statement::Query(Box::new(query));
         let mut tables = HashMap::new();
@@ -73,7 +128,7 @@ impl Inner {
                 tables.insert(reference, provider);
             }
         }
-        let provider = Names { state: &self.state, expr_planners: expression_planners(&self.state), schema: &scope.schema, tables };
+        let provider = Names { state: &self.state, expr_planners: expression_planners(&self.state), scope, tables };
         let options = ParserOptions::new()
             .with_parse_float_as_decimal(true)
             .with_enable_ident_normalization(false)
@@ -172,7 +227,7 @@ fn key(parts: &[String], schema: &SchemaName) -> (String, String, String) {
 struct Names<'a> {
     state: &'a SessionState,
     expr_planners: Vec<Arc<dyn ExprPlanner>>,
-    schema: &'a SchemaName,
+    scope: &'a Scope,
     tables: HashMap<(String, String, String), Arc<dyn TableProvider>>,
 }
 
@@ -183,7 +238,7 @@ impl ContextProvider for Names<'_> {
             TableReference::Partial { schema, table } => vec![schema.to_string(), table.to_string()],
             TableReference::Full { catalog, schema, table } => vec![catalog.to_string(), schema.to_string(), table.to_string()],
         };
-        match self.tables.get(&key(&parts, self.schema)) {
+        match self.tables.get(&key(&parts, &self.scope.schema)) {
             Some(provider) => Ok(provider_as_source(provider.clone())),
             None => Err(plan_datafusion_err!("table '{}' not found", parts.join("."))),
         }
@@ -202,7 +257,7 @@ impl ContextProvider for Names<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        self.state.scalar_functions().get(&name.to_lowercase()).cloned()
+        self.scope.sequences.get(name).or_else(|| self.state.scalar_functions().get(&name.to_lowercase())).cloned()
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
