@@ -10,6 +10,7 @@ mod date_format;
 mod json;
 mod number;
 mod object;
+mod sample;
 mod scalar;
 mod table;
 mod text;
@@ -40,6 +41,7 @@ static LIBRARY: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
         number::FUNCTIONS,
         text::FUNCTIONS,
         table::FUNCTIONS,
+        sample::FUNCTIONS,
     ]
     .into_iter()
     .flatten()

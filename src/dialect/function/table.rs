@@ -26,6 +26,7 @@ const GENERATOR_LIMIT: i64 = 50_000_000;
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("__flatten", Arity::Exactly(5), |_| Ok(list_of(flatten_fields())), flatten),
     Function::new("__split_to_table", Arity::Exactly(2), |_| Ok(list_of(split_fields())), split),
+    Function::new("__strtok_split_to_table", Arity::Exactly(2), |_| Ok(list_of(split_fields())), split_tokens),
     Function::new(
         "__generator",
         Arity::Exactly(1),
@@ -180,6 +181,29 @@ fn split(r: &Rows) -> Result<ArrayRef> {
         let mut count = 0;
         if !text.is_null(i) && !separators.is_null(i) {
             for (n, part) in text.value(i).split(separators.value(i)).enumerate() {
+                seq.append_value(i as i64 + 1);
+                index.append_value(n as i64 + 1);
+                value.append_value(part);
+                count += 1;
+            }
+        }
+        lengths.push(count);
+    }
+    let columns: Vec<ArrayRef> = vec![Arc::new(seq.finish()), Arc::new(index.finish()), Arc::new(value.finish())];
+    list_array(StructArray::try_new(split_fields(), columns, None)?, lengths)
+}
+
+/// Pieces between any of the separating characters, empty ones left out.
+fn split_tokens(r: &Rows) -> Result<ArrayRef> {
+    let (text, separators) = (r.text(0)?, r.text(1)?);
+    let (mut seq, mut index, mut value) = (Int64Builder::new(), Int64Builder::new(), StringBuilder::new());
+    let mut lengths = Vec::with_capacity(r.rows);
+    for i in 0..r.rows {
+        let mut count = 0;
+        if !text.is_null(i) && !separators.is_null(i) {
+            let separator = separators.value(i);
+            let pieces = text.value(i).split(|c| separator.contains(c)).filter(|p| !p.is_empty());
+            for (n, part) in pieces.enumerate() {
                 seq.append_value(i as i64 + 1);
                 index.append_value(n as i64 + 1);
                 value.append_value(part);

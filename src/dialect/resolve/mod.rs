@@ -71,7 +71,7 @@ impl Resolver<'_> {
             for cte in &mut with.cte_tables {
                 let name = stored(&cte.alias.name);
                 let listed: Vec<String> = cte.alias.columns.iter().map(|c| stored(&c.name)).collect();
-                let itself = recursive(&cte.query, &name);
+                let itself = is_recursive(&cte.query, &name);
                 let names = match (itself, cte.query.body.as_mut()) {
                     (true, SetExpr::SetOperation { op, set_quantifier, left, right }) => {
                         if *op != SetOperator::Union || *set_quantifier != SetQuantifier::All {
@@ -206,7 +206,7 @@ pub(super) fn outside_queries<V: VisitMut>(
 }
 
 /// Whether the right part of a UNION names the CTE itself.
-fn recursive(query: &Query, name: &str) -> bool {
+pub fn is_recursive(query: &Query, name: &str) -> bool {
     let SetExpr::SetOperation { right, .. } = query.body.as_ref() else { return false };
     sqlparser::ast::visit_relations(right.as_ref(), |relation| match relation.0.as_slice() {
         [part] if part.as_ident().is_some_and(|i| stored(i) == name) => ControlFlow::Break(()),

@@ -1,6 +1,7 @@
 //! Numbers that each row gets once: AUTOINCREMENT columns while an INSERT writes, and `sequence.NEXTVAL`.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     hash::{Hash, Hasher},
     sync::{
@@ -10,12 +11,12 @@ use std::{
 };
 
 use ::datafusion::{
-    arrow::{array::Int64Array, datatypes::DataType},
+    arrow::{array::Int64Array, datatypes::{DataType, SchemaRef}},
     common::{DataFusionError, Result},
     logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility},
 };
 
-use crate::{lake::Lake, names::RelationName};
+use crate::{lake::{ColumnRules, Lake, LakeTable}, names::RelationName};
 
 /// Where the numbers come from.
 #[derive(Clone)]
@@ -39,25 +40,55 @@ impl Source {
 }
 
 /// The next number of a column while one statement inserts.
-pub(super) struct Counter {
+struct Counter {
     next: AtomicI64,
     step: i64,
 }
 
 impl Counter {
-    pub(super) fn new(next: i64, step: i64) -> Self {
+    fn new(next: i64, step: i64) -> Self {
         Self { next: AtomicI64::new(next), step }
     }
 
-    pub(super) fn next(&self) -> i64 {
+    fn next(&self) -> i64 {
         self.next.load(Ordering::SeqCst)
     }
 
     /// An expression that gives each row the next number.
-    pub(super) fn call(self: &Arc<Self>) -> Expr {
+    fn call(self: &Arc<Self>) -> Expr {
         ScalarUDF::new_from_impl(Numbers { source: Source::Memory(self.clone()), signature: signature(), name: "__identity".into() })
             .call(vec![])
     }
+}
+
+/// The counters of a table's AUTOINCREMENT columns for one statement.
+pub(super) struct Counters(Vec<(String, Arc<Counter>)>);
+
+impl Counters {
+    pub(super) fn of(table: &LakeTable, schema: &SchemaRef) -> Self {
+        let properties = table.properties();
+        let counters = schema.fields().iter().filter_map(|f| {
+            let identity = ColumnRules::of(f).identity?;
+            let next = properties.get(&key(f.name())).and_then(|n| n.parse().ok()).unwrap_or(identity.start);
+            Some((f.name().clone(), Arc::new(Counter::new(next, identity.increment))))
+        });
+        Self(counters.collect())
+    }
+
+    /// The next number of a column.
+    pub(super) fn call(&self, column: &str) -> Option<Expr> {
+        self.0.iter().find(|(name, _)| name == column).map(|(_, counter)| counter.call())
+    }
+
+    /// What the table remembers after the statement.
+    pub(super) fn properties(&self) -> BTreeMap<String, String> {
+        self.0.iter().map(|(name, counter)| (key(name), counter.next().to_string())).collect()
+    }
+}
+
+/// The table's property with the next number of a column.
+fn key(column: &str) -> String {
+    format!("segue.identity.{column}")
 }
 
 fn signature() -> Signature {

@@ -12,13 +12,10 @@ use ::datafusion::{
 use parking_lot::Mutex;
 
 use super::planner::Scope;
-use crate::engine::Outcome;
+use crate::{dialect::resolve::REPEATED, engine::Outcome};
 
 /// Results that are kept; a script may run many thousand statements.
 const KEPT_RESULTS: usize = 16;
-
-/// Ends the names of columns that a query names twice: DataFusion wants names to differ. Nobody sees it.
-pub(super) const REPEATED: char = '\u{1}';
 
 struct Past {
     id: String,

@@ -467,6 +467,18 @@ fn literal_fits(data_type: &str, value: &Expr) -> bool {
 impl VisitorMut for Preparation<'_> {
     type Break = EngineError;
 
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<EngineError> {
+        // TABLE(f(x)) is f(x): seen as an expression, the call would be one of a scalar function
+        if let TableFactor::TableFunction { expr: Expr::Function(f), alias } = factor {
+            let args = match &mut f.args {
+                FunctionArguments::List(list) => std::mem::take(&mut list.args),
+                _ => vec![],
+            };
+            *factor = TableFactor::Function { lateral: false, name: f.name.clone(), args, with_ordinality: false, alias: alias.take() };
+        }
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<EngineError> {
         let span = factor.span();
         match factor {
@@ -489,19 +501,6 @@ impl VisitorMut for Preparation<'_> {
             }
             TableFactor::Function { name, args, alias, .. } => {
                 let (name, args, alias) = (name.clone(), args.clone(), alias.clone());
-                match self.table_function(&name, &args, alias) {
-                    ControlFlow::Continue(Some(made)) => *factor = made,
-                    ControlFlow::Continue(None) => {}
-                    ControlFlow::Break(e) => return self.fail(e, span),
-                }
-                ControlFlow::Continue(())
-            }
-            TableFactor::TableFunction { expr: Expr::Function(f), alias } => {
-                let args = match &f.args {
-                    FunctionArguments::List(list) => list.args.clone(),
-                    _ => vec![],
-                };
-                let (name, alias) = (f.name.clone(), alias.clone());
                 match self.table_function(&name, &args, alias) {
                     ControlFlow::Continue(Some(made)) => *factor = made,
                     ControlFlow::Continue(None) => {}

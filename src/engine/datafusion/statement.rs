@@ -19,7 +19,7 @@ use sqlparser::ast::{
 use super::{
     Inner,
     change::{FILE_COLUMN, SOURCE, Staged, TARGET, quoted},
-    counter::Counter,
+    counter::Counters,
     definition::{position, relation_of},
     fault,
     planner::Scope,
@@ -67,10 +67,6 @@ enum Source {
 }
 
 impl Inner {
-    async fn commit_change(&self, table: &LakeTable, schema: SchemaRef, add: Vec<WrittenFile>, remove: Removed) -> Result<(), EngineError> {
-        self.commit_with(table, schema, add, remove, BTreeMap::new()).await
-    }
-
     async fn commit_with(
         &self,
         table: &LakeTable,
@@ -131,37 +127,45 @@ impl Inner {
                 format!("{} columns are to be inserted, the rows have {}", columns.len(), given.fields().len()),
             ));
         }
+        let counters = Counters::of(table, &schema);
+        let plan = self.completed(sql, plan, columns, &schema, &counters, scope).await?;
+        let store = self.lake.table_store(relation).map_err(fault::lake)?;
+        let files = self.write_plan(sql, plan, store, schema.clone(), &table.partition_columns()).await?;
+        let rows = rows_of(&files);
+        let remove = if overwrite { Removed::All } else { Removed::None };
+        self.commit_with(table, schema, files, remove, counters.properties()).await?;
+        Ok(rows)
+    }
+
+    /// Rows of the named columns as rows of the table: types fitted, defaults and numbers for the other columns.
+    async fn completed(
+        &self,
+        sql: &str,
+        plan: LogicalPlan,
+        columns: &[String],
+        schema: &SchemaRef,
+        counters: &Counters,
+        scope: &Scope,
+    ) -> Result<LogicalPlan, EngineError> {
+        let given = plan.schema().clone();
         let mut exprs: Vec<Expr> = vec![];
-        let mut counters: Vec<(String, i64, Arc<Counter>)> = vec![];
         for wanted in schema.fields() {
             let at = columns.iter().position(|c| c == wanted.name());
             let found = at
                 .and_then(|i| given.iter().nth(i))
                 .map(|(q, f)| (Expr::Column(Column::new(q.cloned(), f.name())), f.as_ref() as &Field));
-            let rules = ColumnRules::of(wanted);
-            exprs.push(match (found, &rules.default, rules.identity) {
+            let default = ColumnRules::of(wanted).default;
+            exprs.push(match (found, default, counters.call(wanted.name())) {
                 (Some(found), _, _) => fitted_column(Some(found), wanted),
-                (None, Some(default), _) => self.default_value(default, wanted, scope).await?,
-                (None, None, Some(identity)) => {
-                    let key = format!("segue.identity.{}", wanted.name());
-                    let next = table.properties().get(&key).and_then(|n| n.parse().ok()).unwrap_or(identity.start);
-                    let counter = Arc::new(Counter::new(next, identity.increment));
-                    let value = counter.call();
-                    counters.push((key, next, counter));
+                (None, Some(default), _) => self.default_value(&default, wanted, scope).await?,
+                (None, None, Some(number)) => {
                     let field = Field::new("n", ::datafusion::arrow::datatypes::DataType::Int64, true);
-                    fitted_column(Some((value, &field)), wanted)
+                    fitted_column(Some((number, &field)), wanted)
                 }
                 (None, None, None) => fitted_column(None, wanted),
             });
         }
-        let plan = LogicalPlanBuilder::from(plan).project(exprs).and_then(LogicalPlanBuilder::build).map_err(|e| fault::plan(sql, &e))?;
-        let store = self.lake.table_store(relation).map_err(fault::lake)?;
-        let files = self.write_plan(sql, plan, store, schema.clone(), &table.partition_columns()).await?;
-        let rows = rows_of(&files);
-        let remove = if overwrite { Removed::All } else { Removed::None };
-        let properties = counters.into_iter().map(|(key, _, counter)| (key, counter.next().to_string())).collect();
-        self.commit_with(table, schema, files, remove, properties).await?;
-        Ok(rows)
+        LogicalPlanBuilder::from(plan).project(exprs).and_then(LogicalPlanBuilder::build).map_err(|e| fault::plan(sql, &e))
     }
 
     /// The value of a column's default as an expression of the column's type.
@@ -444,6 +448,7 @@ impl Inner {
             }
         }
         let mut inserted = 0;
+        let counters = Counters::of(&plan.table, &schema);
         if let (Some(s), false) = (&source, plan.inserts.is_empty()) {
             let mut earlier: Vec<String> = vec![];
             for (predicate, values) in &plan.inserts {
@@ -453,14 +458,18 @@ impl Inner {
                     wanted.push_str(&format!(" and not {e}"));
                 }
                 let sql = format!("select {} from {s} where not exists (select 1 from {target} where {on}) and {wanted}", list.join(", "));
-                let files = self.rewrite(&sql, &local, &staged).await?;
+                let query = self.plan_query(&sql, &local).await.map_err(|e| EngineError { at: None, ..e })?;
+                let columns: Vec<String> = values.iter().map(|(c, _)| c.clone()).collect();
+                let query = self.completed(&sql, query, &columns, &schema, &counters, scope).await?;
+                let store = self.lake.table_store(plan.table.relation()).map_err(fault::lake)?;
+                let files = self.write_plan(&sql, query, store, schema.clone(), &plan.table.partition_columns()).await.map_err(|e| EngineError { at: None, ..e })?;
                 inserted += rows_of(&files);
                 add.extend(files);
                 earlier.push(predicate.as_ref().map_or_else(|| "true".to_owned(), |p| format!("coalesce(({p}), false)")));
             }
         }
         if inserted + updated + deleted > 0 {
-            self.commit_change(&plan.table, schema.clone(), add, remove).await?;
+            self.commit_with(&plan.table, schema.clone(), add, remove, counters.properties()).await?;
         }
         Ok((inserted, updated, deleted))
     }
