@@ -9,7 +9,10 @@ use sqlparser::{
     tokenizer::{Token, Tokenizer, Whitespace},
 };
 
-use super::error::{SqlError, byte_offset};
+use super::{
+    error::{SqlError, byte_offset},
+    structured,
+};
 
 /// Deep enough for generated SQL, shallow enough for the stack.
 const RECURSION_LIMIT: usize = 120;
@@ -26,39 +29,33 @@ pub fn parse_statement(sql: &str) -> Result<Statement, SqlError> {
 
 /// Parses one expression.
 pub fn parse_expression(sql: &str) -> Result<sqlparser::ast::Expr, SqlError> {
-    parser(&SnowflakeDialect)
-        .try_with_sql(sql)
-        .and_then(|mut p| {
-            let expr = p.parse_expr()?;
-            p.expect_token(&Token::EOF)?;
-            Ok(expr)
-        })
-        .map_err(|e| syntax_error(sql, &e))
+    let mut p = parser(sql)?;
+    let parsed = p.parse_expr().and_then(|e| p.expect_token(&Token::EOF).map(|_| e));
+    parsed.map_err(|e| syntax_error(sql, &e))
 }
 
 /// Parses a type.
 pub fn parse_type(sql: &str) -> Result<sqlparser::ast::DataType, SqlError> {
-    parser(&SnowflakeDialect)
-        .try_with_sql(sql)
-        .and_then(|mut p| {
-            let data_type = p.parse_data_type()?;
-            p.expect_token(&Token::EOF)?;
-            Ok(data_type)
-        })
-        .map_err(|_| SqlError::new("sql/type", format!("there is no type `{sql}`")))
+    let mut p = parser(sql)?;
+    let parsed = p.parse_data_type().and_then(|t| p.expect_token(&Token::EOF).map(|_| t));
+    parsed.map_err(|_| SqlError::new("sql/type", format!("there is no type `{sql}`")))
 }
 
-/// A parser as all statements are read with.
-pub(super) fn parser(dialect: &SnowflakeDialect) -> Parser<'_> {
+/// A parser as all statements are read with, over the tokens of a text.
+pub(super) fn parser(sql: &str) -> Result<Parser<'static>, SqlError> {
     let options = ParserOptions::new().with_trailing_commas(true).with_unescape(true);
-    Parser::new(dialect).with_options(options).with_recursion_limit(RECURSION_LIMIT)
+    let tokens = Tokenizer::new(&SnowflakeDialect, sql)
+        .with_unescape(true)
+        .tokenize_with_location()
+        .map_err(|e| syntax_error(sql, &ParserError::TokenizerError(e.to_string())))?;
+    Ok(Parser::new(&SnowflakeDialect)
+        .with_options(options)
+        .with_recursion_limit(RECURSION_LIMIT)
+        .with_tokens_with_locations(structured::rewrite(tokens)))
 }
 
 fn parse_script(sql: &str) -> Result<Vec<Statement>, SqlError> {
-    parser(&SnowflakeDialect)
-        .try_with_sql(sql)
-        .and_then(|mut p| p.parse_statements())
-        .map_err(|e| syntax_error(sql, &e))
+    parser(sql)?.parse_statements().map_err(|e| syntax_error(sql, &e))
 }
 
 pub(super) fn syntax_error(sql: &str, error: &ParserError) -> SqlError {

@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use sqlparser::{
     ast::{DataType, Expr, Ident, ObjectName, Query},
-    dialect::SnowflakeDialect,
     parser::{Parser, ParserError},
     tokenizer::Token,
 };
@@ -13,13 +12,12 @@ use super::super::{SqlError, error::byte_offset, parse};
 
 pub(super) struct Grammar<'a> {
     pub sql: &'a str,
-    p: Parser<'a>,
+    p: Parser<'static>,
 }
 
 impl<'a> Grammar<'a> {
     pub fn new(sql: &'a str) -> Result<Self, SqlError> {
-        let p = parse::parser(&SnowflakeDialect).try_with_sql(sql).map_err(|e| parse::syntax_error(sql, &e))?;
-        Ok(Self { sql, p })
+        Ok(Self { sql, p: parse::parser(sql)? })
     }
 
     /// The word after `n` others, in upper case.

@@ -1,12 +1,23 @@
 //! Clauses of a query: row limits in all spellings become LIMIT, SAMPLE a filter; what would be read over is refused.
 
 use sqlparser::ast::{
-    Distinct, Expr, Ident, JoinConstraint, JoinOperator, LimitClause, Offset, OffsetRows, Query, Select, SetExpr, Spanned, Statement,
+    Distinct, Expr, Ident, JoinConstraint, JoinOperator, LimitClause, Offset, OffsetRows, OrderByKind, Query, Select, SetExpr, Statement,
     TableAlias, TableFactor, TableSample, TableSampleKind, TableSampleUnit, TopQuantity, Value,
 };
 
 use super::identifier::fold_name;
 use crate::dialect::{SqlError, parse};
+
+/// ORDER BY ALL, which the parser takes for a column of that name.
+pub(super) fn order_by_all(query: &mut Query) {
+    let Some(order_by) = &mut query.order_by else { return };
+    if let OrderByKind::Expressions(exprs) = &order_by.kind
+        && let [one] = exprs.as_slice()
+        && matches!(&one.expr, Expr::Identifier(i) if i.quote_style.is_none() && i.value.eq_ignore_ascii_case("all"))
+    {
+        order_by.kind = OrderByKind::All(one.options);
+    }
+}
 
 /// Clauses that the planner reads over.
 pub(super) fn refuse(query: &Query) -> Result<(), SqlError> {
@@ -141,7 +152,6 @@ pub(super) fn sample(factor: &mut TableFactor) -> Result<(), SqlError> {
         TableFactor::Table { name, .. } => name.0.last().and_then(|p| p.as_ident()).cloned(),
         _ => None,
     };
-    let span = factor.span();
     let TableSample { quantity, seed, bucket, offset, .. } = *sample;
     if bucket.is_some() || offset.is_some() {
         return Err(SqlError::unsupported("BUCKET and OFFSET of SAMPLE"));
@@ -152,7 +162,6 @@ pub(super) fn sample(factor: &mut TableFactor) -> Result<(), SqlError> {
         None => i64::from_le_bytes(uuid::Uuid::new_v4().as_bytes()[..8].try_into().unwrap_or_default()),
     };
     let amount = quantity.value.to_string();
-    let _ = span;
     let numbered = format!("SELECT *, row_number() OVER () AS \"__N\" FROM {factor}");
     let text = if quantity.unit == Some(TableSampleUnit::Rows) {
         let rows: u64 = amount.parse().map_err(|_| SqlError::new("sql/sample", "a number of rows is a whole number"))?;

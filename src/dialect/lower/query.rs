@@ -9,7 +9,7 @@ use sqlparser::ast::{
 
 use super::clause;
 use super::identifier::{fold, fold_alias, fold_name};
-use crate::dialect::SqlError;
+use crate::dialect::{SqlError, structured};
 
 /// Table functions that read columns of the relations before them.
 fn is_lateral_function(name: &ObjectName) -> bool {
@@ -28,6 +28,7 @@ pub(super) fn before(query: &mut Query) -> Result<(), SqlError> {
             }
         }
     }
+    clause::order_by_all(query);
     clause::refuse(query)?;
     clause::limits(query)?;
     body(&mut query.body)
@@ -119,9 +120,9 @@ fn unnamed(expr: &Expr) -> Option<String> {
         Expr::Identifier(_) | Expr::CompoundIdentifier(_) => None,
         // a position takes its name where the columns are known
         Expr::Value(v) if matches!(&v.value, Value::Placeholder(p) if p[1..].chars().all(|c| c.is_ascii_digit())) => None,
-        Expr::JsonAccess { .. } | Expr::CompoundFieldAccess { .. } => Some(expr.to_string()),
+        Expr::JsonAccess { .. } | Expr::CompoundFieldAccess { .. } => Some(structured::shown(expr.to_string())),
         Expr::Value(v) => Some(v.to_string()),
-        other => Some(other.to_string().to_uppercase()),
+        other => Some(structured::shown(other.to_string().to_uppercase())),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Table functions over the relations before them: LATERAL FLATTEN, SPLIT_TO_TABLE, GENERATOR.
+//! Table functions over the relations before them: LATERAL FLATTEN, SPLIT_TO_TABLE, STRTOK_SPLIT_TO_TABLE, GENERATOR.
 //!
 //! The lowering hands over `left JOIN f(...)` as a nested join; here it becomes projection (the function's list of
 //! rows beside the left columns), unnest, projection (the rows' fields as columns of the alias). Arguments may be any
@@ -8,7 +8,7 @@ mod asof;
 mod pivot;
 
 use datafusion::{
-    common::{Column, DFSchema, Result, TableReference, UnnestOptions, plan_err},
+    common::{Column, DFSchema, Result, ScalarValue, TableReference, UnnestOptions, plan_err},
     logical_expr::{
         Expr, LogicalPlan, LogicalPlanBuilder,
         planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning},
@@ -193,22 +193,19 @@ fn apply(
                 return plan_err!("STRTOK_SPLIT_TO_TABLE takes a string and its separators");
             };
             let text = context.sql_to_expr(text, left.schema())?;
-            let separators = match arguments.get("delimiter", 1) {
+            let separators = match arguments.get("delimiter_list", 1).or_else(|| arguments.get("delimiter", 1)) {
                 Some(separators) => context.sql_to_expr(separators, left.schema())?,
                 None => lit(" "),
             };
             (function::call("__strtok_split_to_table", vec![text, separators])?, &["SEQ", "INDEX", "VALUE"])
         }
         "generator" => {
-            let rows = arguments.named("rowcount").or_else(|| arguments.unnamed(0));
-            let Some(count) = rows else {
-                return match arguments.named("timelimit") {
-                    Some(_) => plan_err!("GENERATOR with TIMELIMIT alone makes as many rows as the time allows: use ROWCOUNT => n"),
-                    None => plan_err!("GENERATOR needs ROWCOUNT => n"),
-                };
+            let mut given = |name: &str, position: usize| match arguments.get(name, position) {
+                Some(count) => context.sql_to_expr(count, left.schema()),
+                None => Ok(lit(ScalarValue::Int64(None))),
             };
-            let count = context.sql_to_expr(count, left.schema())?;
-            (function::call("__generator", vec![count])?, &[])
+            let (count, seconds) = (given("rowcount", 0)?, given("timelimit", 1)?);
+            (function::call("__generator", vec![count, seconds])?, &[])
         }
         other => return plan_err!("there is no table function `{other}`"),
     };

@@ -3,7 +3,10 @@
 //! The rows that START WITH selects are the anchor; each step joins the relation to the rows of the step before, which
 //! PRIOR names. LEVEL, CONNECT_BY_ROOT and SYS_CONNECT_BY_PATH are columns that the recursion carries along.
 
-use sqlparser::ast::{ConnectByKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, Select, SelectItem, SetExpr, Statement, TableWithJoins};
+use sqlparser::ast::{
+    ConnectByKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, Select, SelectItem, SetExpr, Statement,
+    TableAlias, TableFactor, TableWithJoins,
+};
 
 use super::{
     Resolver, column,
@@ -26,6 +29,7 @@ struct Carried {
 
 impl Resolver<'_> {
     pub(super) fn hierarchy(&mut self, select: &mut Select) -> Result<(), SqlError> {
+        name_relations(&mut select.from);
         let mut relations = vec![];
         for from in &mut select.from {
             relations.extend(self.relations(from)?);
@@ -64,6 +68,7 @@ impl Resolver<'_> {
         }
         let mut condition = connect;
         outside_queries(&mut condition, &mut |expr| {
+            names.qualify(expr);
             names.prior(expr);
             names.level(expr, true);
             Ok(())
@@ -157,6 +162,16 @@ impl Resolver<'_> {
     }
 }
 
+/// Queries without an alias get one, so that their columns can be told from those of the rows before.
+fn name_relations(from: &mut [TableWithJoins]) {
+    let factors = from.iter_mut().flat_map(|f| std::iter::once(&mut f.relation).chain(f.joins.iter_mut().map(|j| &mut j.relation)));
+    for (i, factor) in factors.enumerate() {
+        if let TableFactor::Derived { alias: alias @ None, .. } = factor {
+            *alias = Some(TableAlias { explicit: true, name: quoted(&format!("__RELATION_{i}")), columns: vec![], at: None });
+        }
+    }
+}
+
 fn last(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Identifier(i) => Some(i.value.clone()),
@@ -195,6 +210,16 @@ impl Names<'_> {
         *expr = Expr::Nested(Box::new(value));
     }
 
+    /// A bare column says which relation it is of: in a step the rows before have the same names.
+    fn qualify(&self, expr: &mut Expr) {
+        if matches!(expr, Expr::Identifier(_))
+            && let Some(at) = owner(expr, self.relations)
+            && let Some(name) = last(expr)
+        {
+            *expr = column(self.relations[at].name.as_deref(), &name);
+        }
+    }
+
     fn level(&self, expr: &mut Expr, of_the_step: bool) {
         let is_level = matches!(expr, Expr::Identifier(i) if i.value == LEVEL);
         if !is_level || self.all().any(|(_, c)| c == LEVEL) {
@@ -207,10 +232,25 @@ impl Names<'_> {
         }
     }
 
+    fn is_pseudo(&self, expr: &Expr) -> bool {
+        match expr {
+            Expr::Prefixed { prefix, .. } => prefix.value.eq_ignore_ascii_case("connect_by_root"),
+            Expr::Prior(_) => true,
+            Expr::Function(f) => f.name.to_string().eq_ignore_ascii_case("sys_connect_by_path"),
+            _ => false,
+        }
+    }
+
     /// Pseudo-columns of an expression become columns that the recursion carries.
     fn carry(&self, expr: &mut Expr, carried: &mut Vec<Carried>) -> Result<(), SqlError> {
         outside_queries(expr, &mut |e| {
             let name = format!("__CARRIED_{}", carried.len());
+            if matches!(e, Expr::Prefixed { .. } | Expr::Prior(_) | Expr::Function(_)) && self.is_pseudo(e) {
+                outside_queries(e, &mut |inner| {
+                    self.qualify(inner);
+                    Ok(())
+                })?;
+            }
             let made = match e {
                 Expr::Prefixed { prefix, value } if prefix.value.eq_ignore_ascii_case("connect_by_root") => {
                     Carried { anchor: value.to_string(), step: format!("{}.{}", quoted(PARENT), quoted(&name)), name }

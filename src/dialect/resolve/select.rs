@@ -31,7 +31,7 @@ impl Resolver<'_> {
             self.subqueries(part)?;
         }
         self.subqueries(&mut select.group_by)?;
-        positions(select, order_by.as_deref(), &relations, self.sql)?;
+        positions(select, &relations, self.sql)?;
         expand_wildcards(select, &relations, &merged, self.sql)?;
         if !merged.is_empty() {
             merge(select, &merged)?;
@@ -42,10 +42,12 @@ impl Resolver<'_> {
         }
         if let Some(order_by) = order_by {
             if let OrderByKind::Expressions(exprs) = &mut order_by.kind {
-                let columns = known.clone().unwrap_or_default();
+                let all = all_columns(&relations);
                 for expr in exprs.iter_mut() {
                     self.subqueries(&mut expr.expr)?;
-                    replace_positions(&mut expr.expr, &columns, self.sql)?;
+                    if self.sql.contains('$') {
+                        outside_queries(&mut expr.expr, &mut |e| position(e, all.as_deref(), &relations, self.sql))?;
+                    }
                     if let (Some(known), false) = (&known, matches!(expr.expr, Expr::Identifier(_))) {
                         let table = alias_table(select, known);
                         let mut budget = EXPANDED_LIMIT;
@@ -103,16 +105,21 @@ fn merge(select: &mut Select, merged: &IndexMap<String, Expr>) -> Result<(), Sql
     Ok(())
 }
 
-/// `$1` and `t.$1` anywhere in the SELECT.
-fn positions(select: &mut Select, _order_by: Option<&OrderBy>, relations: &[Relation], sql: &str) -> Result<(), SqlError> {
-    if !sql.contains('$') {
-        return Ok(());
-    }
-    let all: Option<Vec<Expr>> = relations
+/// Every column, by position.
+fn all_columns(relations: &[Relation]) -> Option<Vec<Expr>> {
+    relations
         .iter()
         .map(|r| r.columns.as_ref().map(|c| c.iter().map(|c| column(r.name.as_deref(), c)).collect::<Vec<_>>()))
         .collect::<Option<Vec<_>>>()
-        .map(|c| c.concat());
+        .map(|c| c.concat())
+}
+
+/// `$1` and `t.$1` anywhere in the SELECT.
+fn positions(select: &mut Select, relations: &[Relation], sql: &str) -> Result<(), SqlError> {
+    if !sql.contains('$') {
+        return Ok(());
+    }
+    let all = all_columns(relations);
     let mut rewrite = |expr: &mut Expr| position(expr, all.as_deref(), relations, sql);
     for item in &mut select.projection {
         match item {
