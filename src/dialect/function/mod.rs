@@ -23,6 +23,7 @@ mod network;
 mod number;
 mod object;
 mod regular;
+mod sample;
 mod scalar;
 mod similarity;
 mod structure;
@@ -71,6 +72,7 @@ fn functions() -> impl Iterator<Item = &'static Function> {
         condition::FUNCTIONS,
         aggregate::ESTIMATES,
         table::FUNCTIONS,
+        sample::FUNCTIONS,
         geography::FUNCTIONS,
         description::FUNCTIONS,
         structure::FUNCTIONS,
