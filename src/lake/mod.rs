@@ -6,9 +6,13 @@
 //! is what readers see. Nothing here knows SQL.
 
 mod commit;
+mod definition;
 mod error;
+mod grave;
 mod location;
 mod lock;
+mod overlay;
+mod rules;
 mod schema;
 mod table;
 mod view;
@@ -16,9 +20,12 @@ mod warehouse;
 mod write;
 
 pub use commit::{Change, Commit, Removed};
+pub use definition::{FolderFile, FunctionArgument, FunctionFile, FunctionOverload, SequenceFile};
 pub use error::LakeError;
 pub use lock::{Locked, RelationLock};
-pub use schema::{comment_of, storage_field, storage_schema};
+pub use overlay::Transaction;
+pub use rules::{ColumnRules, Constraint, ConstraintKind, Identity};
+pub use schema::{comment_of, storage_field, storage_schema, with_comment};
 pub use table::LakeTable;
 pub use view::{ViewColumn, ViewFile};
 pub use warehouse::{Entry, Lake};

@@ -14,13 +14,18 @@ use datafusion::{
     common::{DataFusionError, Result, plan_err},
     logical_expr::{Cast, Expr},
 };
-use serde_json::Value as Json;
 
 use super::{
-    scalar::{Arity, CallTypes, Function, Rows, fail},
-    value::{canonical, json_at, normalised, parse, parse_date, parse_time, parse_timestamp, to_text},
+    scalar::{Arity, CallTypes, Function, fail},
+    value::{normalised, parse_date, parse_time, parse_timestamp, to_text},
 };
-use crate::{dialect::types::Type, names::SemiStructured};
+use crate::{
+    dialect::{
+        types::Type,
+        variant::{Kind, kind, scalar, scan, show},
+    },
+    names::SemiStructured,
+};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("__cast", Arity::Exactly(2), target, |r| convert(&r.args[0], r.types[0], r.result, Failure::Error)).natively(native),
@@ -47,10 +52,11 @@ fn native(args: &[Expr], types: &[Type]) -> Option<Expr> {
     let Expr::Literal(target, _) = &args[1] else { return None };
     let target = Type::parse(target.try_as_str().flatten()?).ok()?;
     let from = types[0];
-    let plain = matches!(
-        (from, target),
-        (Type::Number { scale: 0, .. }, Type::Float) | (Type::Date, Type::TimestampNtz) | (Type::TimestampNtz, Type::Date)
-    );
+    let plain = match (from, target) {
+        (Type::Number { .. }, Type::Float) => from.is_int64(),
+        (Type::Date, Type::TimestampNtz) | (Type::TimestampNtz, Type::Date) => true,
+        _ => false,
+    };
     plain.then(|| Expr::Cast(Cast::new(Box::new(args[0].clone()), target.arrow())))
 }
 
@@ -63,7 +69,12 @@ pub fn convert(array: &ArrayRef, from: Type, to: Type, failure: Failure) -> Resu
         (_, Type::Semi(b)) => to_semi(array, from, b),
         (a, b) if a == b => Ok(array.clone()),
         (_, Type::Varchar) => Ok(Arc::new(to_text(array, from)?)),
-        (Type::Semi(_) | Type::Varchar, _) => from_text(&to_text(array, from)?, to, failure),
+        (Type::Semi(_), _) => {
+            let to_number = matches!(to, Type::Number { .. } | Type::Float);
+            let values = array.as_string::<i32>();
+            from_text(&values.iter().map(|v| v.and_then(|v| show::cast_text(v, to_number))).collect(), to, failure)
+        }
+        (Type::Varchar, _) => from_text(&to_text(array, from)?, to, failure),
         (Type::Boolean, Type::Number { .. } | Type::Float) => arrow_cast(array, &to.arrow(), failure),
         (Type::Number { .. } | Type::Float, Type::Boolean) => {
             let floats = arrow_cast(array, &DataType::Float64, failure)?;
@@ -78,7 +89,7 @@ pub fn convert(array: &ArrayRef, from: Type, to: Type, failure: Failure) -> Resu
             number_array(decimals.collect::<Result<Vec<_>>>()?, precision, scale, failure)
         }
         (Type::Number { scale: from_scale, .. }, Type::Number { precision, scale }) => {
-            let unscaled: Vec<Option<i128>> = if from_scale == 0 {
+            let unscaled: Vec<Option<i128>> = if from.is_int64() {
                 array.as_primitive::<Int64Type>().iter().map(|v| v.map(i128::from)).collect()
             } else {
                 array.as_primitive::<Decimal128Type>().iter().collect()
@@ -127,10 +138,11 @@ fn float_to_unscaled(v: f64, scale: i8) -> Option<i128> {
 }
 
 /// Unscaled values in the layout of NUMBER(precision, scale), checked against the precision.
-fn number_array(values: Vec<Option<i128>>, precision: u8, scale: i8, failure: Failure) -> Result<ArrayRef> {
+pub(super) fn number_array(values: Vec<Option<i128>>, precision: u8, scale: i8, failure: Failure) -> Result<ArrayRef> {
     let limit = 10_i128.pow(u32::from(precision.min(38)));
+    let narrow = Type::Number { precision, scale }.is_int64();
     let checked = values.into_iter().map(|v| match v {
-        Some(v) if v.abs() >= limit || (scale == 0 && i64::try_from(v).is_err()) => match failure {
+        Some(v) if v.abs() >= limit || (narrow && i64::try_from(v).is_err()) => match failure {
             Failure::Null => Ok(None),
             Failure::Error => {
                 fail(format!("numeric value {} is out of range for NUMBER({precision},{scale})", super::value::decimal_text(v, scale)))
@@ -139,7 +151,7 @@ fn number_array(values: Vec<Option<i128>>, precision: u8, scale: i8, failure: Fa
         v => Ok(v),
     });
     let values = checked.collect::<Result<Vec<_>>>()?;
-    if scale == 0 {
+    if narrow {
         return Ok(Arc::new(values.into_iter().map(|v| v.map(|v| v as i64)).collect::<Int64Array>()));
     }
     Ok(Arc::new(values.into_iter().collect::<Decimal128Array>().with_precision_and_scale(precision, scale)?))
@@ -234,20 +246,13 @@ fn shorten(text: &str) -> String {
 
 /// TO_VARIANT, TO_ARRAY, TO_OBJECT of a plain value.
 fn to_semi(array: &ArrayRef, from: Type, to: SemiStructured) -> Result<ArrayRef> {
-    super::scalar::texts(
-        &Rows { args: &[], types: &[], rows: array.len(), result: Type::Varchar, result_field: &Type::Varchar.field("x") },
-        |i| {
-            if array.is_null(i) {
-                return Ok(None);
-            }
-            let value = json_at(array, from, i)?;
-            Ok(Some(match to {
-                SemiStructured::Variant => canonical(&value),
-                SemiStructured::Array => canonical(&Json::Array(vec![value])),
-                SemiStructured::Object => return fail(format!("a value of type {from} cannot be cast to OBJECT")),
-            }))
-        },
-    )
+    let values = scalar::texts(array, from)?;
+    match to {
+        SemiStructured::Variant => Ok(Arc::new(values)),
+        SemiStructured::Array => Ok(Arc::new(values.iter().map(|v| v.map(|v| scan::array([v]))).collect::<StringArray>())),
+        SemiStructured::Object if values.null_count() == values.len() => Ok(Arc::new(values)),
+        SemiStructured::Object => fail(format!("a value of type {from} cannot be cast to OBJECT")),
+    }
 }
 
 fn between_semi(array: &ArrayRef, from: SemiStructured, to: SemiStructured, failure: Failure) -> Result<ArrayRef> {
@@ -257,12 +262,12 @@ fn between_semi(array: &ArrayRef, from: SemiStructured, to: SemiStructured, fail
     let texts = array.as_string::<i32>();
     let values = texts.iter().map(|t| {
         let Some(t) = t else { return Ok(None) };
-        match (to, t.as_bytes().first()) {
-            (SemiStructured::Array, Some(b'[')) | (SemiStructured::Object, Some(b'{')) => Ok(Some(t.to_owned())),
-            (_, Some(b'n')) if t == "null" => Ok(None),
-            (SemiStructured::Array, _) => Ok(Some(canonical(&Json::Array(vec![parse(t)?])))),
+        match (to, kind(t)) {
+            (SemiStructured::Array, Kind::Array) | (SemiStructured::Object, Kind::Object) => Ok(Some(t.to_owned())),
+            (_, Kind::Null) => Ok(None),
+            (SemiStructured::Array, _) => Ok(Some(scan::array([t]))),
             _ if failure == Failure::Null => Ok(None),
-            _ => fail(format!("the value {} cannot be cast to {}", shorten(t), to.as_str())),
+            _ => fail(format!("Failed to cast variant value {} to {}", shorten(&show::show(t)), to.as_str())),
         }
     });
     Ok(Arc::new(StringArray::from(values.collect::<Result<Vec<_>>>()?)))

@@ -2,14 +2,15 @@
 
 use sqlparser::{
     ast::{
-        AccessExpr, CastKind, DictionaryField, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
-        Ident, JsonPathElem, ObjectName, Subscript, UnaryOperator, Value,
+        AccessExpr, BinaryOperator, CastKind, CeilFloorKind, DataType, DictionaryField, Expr, Function, FunctionArg, FunctionArgExpr,
+        FunctionArgumentList, FunctionArguments, Ident, JsonPathElem, ObjectName, OneOrManyWithParens, Subscript, TrimWhereField,
+        UnaryOperator, Value,
     },
     tokenizer::Span,
 };
 
-use super::{LowerContext, call, identifier::fold};
-use crate::dialect::{SqlError, types::Type};
+use super::{LowerContext, call, identifier::fold, pattern};
+use crate::dialect::{SqlError, structured, types::Type};
 
 /// Before the children are visited: what must not be folded or what replaces the whole expression.
 pub(super) fn before(expr: &mut Expr, context: &LowerContext) -> Result<(), SqlError> {
@@ -19,7 +20,8 @@ pub(super) fn before(expr: &mut Expr, context: &LowerContext) -> Result<(), SqlE
                 && let Some(variable) = name.strip_prefix('$')
             {
                 if variable.chars().all(|c| c.is_ascii_digit()) {
-                    return Err(SqlError::unsupported(format!("column positions (`{name}`)")).help("name the column"));
+                    // a column by its position: the columns decide
+                    return Ok(());
                 }
                 match context.variables.get(&variable.to_uppercase()) {
                     Some(v) => *expr = v.clone(),
@@ -38,24 +40,47 @@ pub(super) fn before(expr: &mut Expr, context: &LowerContext) -> Result<(), SqlE
             Ok(())
         }
         Expr::JsonAccess { value, path } => {
+            let mut value = std::mem::replace(value.as_mut(), Expr::Value(Value::Null.into()));
+            // steps that are known go into one path, which is read once; others are looked up by value
             let mut text = String::new();
-            for element in &path.path {
-                match element {
-                    JsonPathElem::Dot { key, .. } => text.push_str(&format!("[{}]", serde_json::Value::from(key.as_str()))),
-                    JsonPathElem::Bracket { key } | JsonPathElem::ColonBracket { key } => match key {
-                        Expr::Value(v) => match &v.value {
-                            Value::Number(n, _) => text.push_str(&format!("[{n}]")),
-                            Value::SingleQuotedString(s) => text.push_str(&format!("[{}]", serde_json::Value::from(s.as_str()))),
-                            other => return Err(SqlError::unsupported(format!("`{other}` in a path"))),
-                        },
-                        other => {
-                            return Err(SqlError::unsupported(format!("the expression `{other}` in a path")).help("use GET(value, key)"));
-                        }
+            for element in std::mem::take(&mut path.path) {
+                let key = match element {
+                    JsonPathElem::Dot { key, .. } => {
+                        text.push_str(&format!("[{}]", serde_json::Value::from(key.as_str())));
+                        continue;
+                    }
+                    JsonPathElem::Bracket { key } | JsonPathElem::ColonBracket { key } => key,
+                };
+                match &key {
+                    Expr::Value(v) => match &v.value {
+                        Value::Number(n, _) => text.push_str(&format!("[{n}]")),
+                        Value::SingleQuotedString(s) => text.push_str(&format!("[{}]", serde_json::Value::from(s.as_str()))),
+                        other => return Err(SqlError::unsupported(format!("`{other}` in a path"))),
                     },
+                    _ => {
+                        if !text.is_empty() {
+                            value = function("__path", vec![value, string(std::mem::take(&mut text))]);
+                        }
+                        value = function("get", vec![value, key]);
+                    }
                 }
             }
-            let value = std::mem::replace(value.as_mut(), Expr::Value(Value::Null.into()));
-            *expr = function("__path", vec![value, string(text)]);
+            *expr = if text.is_empty() { value } else { function("__path", vec![value, string(text)]) };
+            Ok(())
+        }
+        Expr::CompoundFieldAccess { access_chain, .. } => {
+            for access in access_chain {
+                // a key keeps its case; a column would be folded
+                if let AccessExpr::Dot(e) = access
+                    && let Expr::Identifier(ident) = e
+                {
+                    *e = string(ident.value.clone());
+                }
+            }
+            Ok(())
+        }
+        Expr::Like { .. } | Expr::ILike { .. } => {
+            pattern::spread(expr);
             Ok(())
         }
         _ => Ok(()),
@@ -71,7 +96,10 @@ pub(super) fn after(expr: &mut Expr) -> Result<(), SqlError> {
             let target = Type::from_sql(data_type)?;
             let lenient = matches!(kind, CastKind::TryCast | CastKind::SafeCast);
             let inner = std::mem::replace(inner.as_mut(), Expr::Value(Value::Null.into()));
-            *expr = cast(inner, target, lenient);
+            *expr = match structure_of(data_type) {
+                Some(text) => function(if lenient { "__try_structure" } else { "__structure" }, vec![inner, string(text)]),
+                None => cast(inner, target, lenient),
+            };
         }
         Expr::TypedString(typed) => {
             let target = Type::from_sql(&typed.data_type)?;
@@ -89,7 +117,7 @@ pub(super) fn after(expr: &mut Expr) -> Result<(), SqlError> {
                     AccessExpr::Subscript(slice) => {
                         return Err(SqlError::unsupported(format!("the slice `{slice}`")).help("use ARRAY_SLICE"));
                     }
-                    AccessExpr::Dot(Expr::Identifier(name)) => string(name.value),
+                    AccessExpr::Dot(key @ Expr::Value(_)) => key,
                     AccessExpr::Dot(other) => return Err(SqlError::unsupported(format!("the access `.{other}`"))),
                 };
                 value = function("get", vec![value, key]);
@@ -105,9 +133,68 @@ pub(super) fn after(expr: &mut Expr) -> Result<(), SqlError> {
             }
             *expr = function("object_construct", args);
         }
+        Expr::Lambda(lambda) => match &mut lambda.params {
+            OneOrManyWithParens::One(p) => fold(&mut p.name),
+            OneOrManyWithParens::Many(ps) => ps.iter_mut().for_each(|p| fold(&mut p.name)),
+        },
         Expr::Function(_) => {
             let Expr::Function(f) = std::mem::replace(expr, Expr::Value(Value::Null.into())) else { return Ok(()) };
             *expr = call::after(f)?;
+        }
+        Expr::Like { .. } | Expr::ILike { .. } | Expr::RLike { .. } => pattern::plain(expr),
+        Expr::Position { expr: needle, r#in: hay } => {
+            *expr = function("__position", vec![take(needle), take(hay)]);
+        }
+        Expr::Substring { expr: text, substring_from, substring_for, .. } => {
+            let from = substring_from.as_mut().map_or_else(|| number(1), |e| take(e));
+            let mut args = vec![take(text), from];
+            args.extend(substring_for.as_mut().map(|e| take(e)));
+            *expr = function("substr", args);
+        }
+        Expr::Trim { trim_where, trim_what, expr: text, trim_characters } => {
+            let name = match trim_where {
+                Some(TrimWhereField::Leading) => "ltrim",
+                Some(TrimWhereField::Trailing) => "rtrim",
+                Some(TrimWhereField::Both) | None => "trim",
+            };
+            let mut args = vec![take(text)];
+            args.extend(trim_what.as_mut().map(|e| take(e)));
+            args.extend(trim_characters.take().unwrap_or_default());
+            *expr = function(name, args);
+        }
+        Expr::Ceil { field, expr: inner } | Expr::Floor { field, expr: inner } => {
+            let scale = match field {
+                CeilFloorKind::Scale(scale) => Some(Expr::Value(scale.clone())),
+                CeilFloorKind::DateTimeField(_) => None,
+            };
+            let args = std::iter::once(take(inner)).chain(scale).collect();
+            let name = if matches!(expr, Expr::Ceil { .. }) { "ceil" } else { "floor" };
+            *expr = function(name, args);
+        }
+        Expr::Collate { expr: text, collation } => {
+            let spec = collation.0.iter().filter_map(|p| p.as_ident()).map(|i| i.value.as_str()).collect::<Vec<_>>().join(".");
+            *expr = function("collate", vec![take(text), string(spec)]);
+        }
+        Expr::Between { .. } | Expr::InList { .. } | Expr::Case { operand: Some(_), .. } => collated(expr),
+        // integers beyond 64 bits; numbers with an exponent are floats
+        Expr::Value(value) => {
+            if let Value::Number(digits, _) = &value.value
+                && digits.contains(['e', 'E'])
+            {
+                *expr = cast(string(digits.clone()), Type::Float, false);
+            } else if let Value::Number(digits, _) = &value.value
+                && digits.len() >= 19
+                && digits.bytes().all(|b| b.is_ascii_digit())
+                && digits.parse::<i64>().is_err()
+            {
+                let precision = digits.trim_start_matches('0').len().min(38) as u8;
+                *expr = cast(string(digits.clone()), Type::Number { precision: precision.clamp(19, 38), scale: 0 }, false);
+            }
+        }
+        // a literal's sign belongs to the literal
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } if !matches!(inner.as_ref(), Expr::Value(_) | Expr::Interval(_)) => {
+            let inner = std::mem::replace(inner.as_mut(), Expr::Value(Value::Null.into()));
+            *expr = function("__negate", vec![inner]);
         }
         Expr::UnaryOp { op: UnaryOperator::Plus, expr: inner } => {
             *expr = std::mem::replace(inner.as_mut(), Expr::Value(Value::Null.into()))
@@ -115,6 +202,61 @@ pub(super) fn after(expr: &mut Expr) -> Result<(), SqlError> {
         _ => {}
     }
     Ok(())
+}
+
+/// Comparisons that hide in BETWEEN, IN and CASE, spelled out where one side is a COLLATE: operators heed collations.
+fn collated(expr: &mut Expr) {
+    let is_collated = |e: &Expr| matches!(e, Expr::Function(f) if f.name.to_string() == "collate");
+    let compare = |left: &Expr, op: BinaryOperator, right: &Expr| Expr::BinaryOp { left: Box::new(left.clone()), op, right: Box::new(right.clone()) };
+    let join = |left: Expr, op: BinaryOperator, right: Expr| Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) };
+    let (condition, negated) = match expr {
+        Expr::Between { expr: value, negated, low, high } if [&*value, &*low, &*high].into_iter().any(|e| is_collated(e)) => {
+            // the collation of a bound counts for the value too
+            let (above, below) = (compare(value, BinaryOperator::GtEq, low), compare(value, BinaryOperator::LtEq, high));
+            (join(above, BinaryOperator::And, below), *negated)
+        }
+        Expr::InList { expr: value, list, negated } if is_collated(value) || list.iter().any(is_collated) => {
+            let Some(any) = list.iter().map(|item| compare(value, BinaryOperator::Eq, item)).reduce(|a, b| join(a, BinaryOperator::Or, b)) else {
+                return;
+            };
+            (any, *negated)
+        }
+        Expr::Case { operand, conditions, .. } => {
+            if let Some(value) = operand.as_deref()
+                && (is_collated(value) || conditions.iter().any(|c| is_collated(&c.condition)))
+            {
+                for when in conditions {
+                    when.condition = compare(value, BinaryOperator::Eq, &when.condition);
+                }
+                *operand = None;
+            }
+            return;
+        }
+        _ => return,
+    };
+    let condition = Expr::Nested(Box::new(condition));
+    *expr = if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(condition) } } else { condition };
+}
+
+/// A text that sorts as its collation wants, where a sort key is a COLLATE.
+pub(super) fn sort_key(expr: &mut Expr) {
+    if let Expr::Function(f) = expr
+        && f.name.to_string() == "collate"
+    {
+        f.name = ObjectName::from(vec![Ident::new("__collation_key")]);
+    }
+}
+
+fn take(expr: &mut Expr) -> Expr {
+    std::mem::replace(expr, Expr::Value(Value::Null.into()))
+}
+
+/// The text of a structured type.
+fn structure_of(data_type: &DataType) -> Option<String> {
+    match data_type {
+        DataType::Custom(name, modifiers) if name.to_string() == structured::TYPE_NAME => modifiers.first().cloned(),
+        _ => None,
+    }
 }
 
 /// `name(args...)`, the name as the function library registers it.
