@@ -11,6 +11,7 @@
 mod coercion;
 pub mod command;
 pub mod error;
+mod field;
 pub mod function;
 pub mod lower;
 pub mod operator;

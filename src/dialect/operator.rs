@@ -5,14 +5,14 @@ use datafusion::{
     arrow::datatypes::DataType,
     common::{DFSchema, Result, plan_err},
     logical_expr::{
-        Expr, ExprSchemable,
+        Expr,
         planner::{ExprPlanner, PlannerResult, RawBinaryExpr},
     },
     prelude::lit,
 };
 use sqlparser::ast::BinaryOperator as Op;
 
-use super::{function, types::Type};
+use super::{field::field_of, function, types::Type};
 
 /// Snowflake's operators over DataFusion expressions (Snowflake documentation, "Arithmetic operators", "Data type conversion").
 #[derive(Debug)]
@@ -20,7 +20,10 @@ pub struct SnowflakeOperators;
 
 impl ExprPlanner for SnowflakeOperators {
     fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
-        let type_of = |e: &Expr| e.to_field(schema).map(|(_, f)| (Type::of(&f), f.data_type().clone()));
+        if matches!(expr.op, Op::And | Op::Or) {
+            return Ok(PlannerResult::Original(expr));
+        }
+        let type_of = |e: &Expr| field_of(e, schema).map(|f| (Type::of(&f), f.data_type().clone()));
         let ((left, left_arrow), (right, right_arrow)) = match (type_of(&expr.left), type_of(&expr.right)) {
             (Ok(l), Ok(r)) => (l, r),
             _ => return Ok(PlannerResult::Original(expr)),

@@ -18,6 +18,7 @@ mod object;
 mod sample;
 mod scalar;
 mod structure;
+mod system;
 mod table;
 mod text;
 pub mod value;
@@ -54,6 +55,7 @@ static LIBRARY: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
         geography::FUNCTIONS,
         description::FUNCTIONS,
         structure::FUNCTIONS,
+        system::FUNCTIONS,
     ]
     .into_iter()
     .flatten()

@@ -374,12 +374,13 @@ impl Inner {
                     text(c.comment.clone().unwrap_or_default()),
                     text(relation.database.as_str()),
                     text(c.rules.identity.map(|i| i.to_string()).unwrap_or_default()),
+                    None,
                 ]);
             }
         }
         let columns = [
             "table_name", "schema_name", "column_name", "data_type", "null?", "default", "kind", "expression", "comment", "database_name",
-            "autoincrement",
+            "autoincrement", "schema_evolution_record",
         ];
         table(&columns, &kept(show, 2, rows))
     }

@@ -17,6 +17,7 @@
 //! | `change.rs` | copy-on-write: staged rows, touched files |
 //! | `catalog.rs` | relations and their columns |
 //! | `listing.rs` | SHOW, DESCRIBE |
+//! | `ddl.rs` | GET_DDL |
 //! | `parameter.rs` | session parameters, as SHOW lists them |
 //! | `information.rs` | INFORMATION_SCHEMA |
 //! | `fault.rs` | DataFusion's errors in the user's terms |
@@ -25,6 +26,7 @@ mod alteration;
 mod catalog;
 mod change;
 mod counter;
+mod ddl;
 mod definition;
 mod execution;
 mod fault;
@@ -39,6 +41,8 @@ mod prepare;
 mod publish;
 mod session;
 mod statement;
+#[cfg(test)]
+mod syntax_tests;
 #[cfg(test)]
 mod tests;
 
