@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `identifier.rs` | unquoted names to upper case, everywhere |
 //! | `expression.rs` | casts, paths, literals |
+//! | `pattern.rs` | LIKE and its kin |
 //! | `call.rs` | function names and argument shapes |
 //! | `clause.rs` | LIMIT in its spellings, SAMPLE, USING; clauses that are refused |
 //! | `query.rs` | names of unnamed columns, FROM lists with lateral table functions, VALUES |
@@ -14,16 +15,17 @@ mod call;
 mod clause;
 mod expression;
 mod identifier;
+mod pattern;
 mod query;
 
 use std::ops::ControlFlow;
 
 use sqlparser::{
-    ast::{Expr, ObjectName, Query, Spanned, Statement, TableFactor, VisitMut, VisitorMut},
+    ast::{BinaryOperator, Expr, ObjectName, OrderBy, OrderByKind, Query, Spanned, Statement, TableFactor, VisitMut, VisitorMut},
     tokenizer::Span,
 };
 
-use super::SqlError;
+use super::{SqlError, error::byte_range, function::Place, operator};
 pub use identifier::{fold, fold_name, stored};
 
 /// Session facts that change what a statement means.
@@ -111,6 +113,27 @@ impl Lowering<'_> {
     }
 }
 
+impl Lowering<'_> {
+    /// Arithmetic that may overflow is told where it stands.
+    fn place(&self, expr: &mut Expr, span: Span) {
+        if !matches!(expr, Expr::BinaryOp { .. } | Expr::Function(_)) {
+            return;
+        }
+        let Some(range) = byte_range(self.sql, span) else { return };
+        let Some(excerpt) = self.sql.get(range.clone()) else { return };
+        let place = Place { excerpt: excerpt.to_owned(), range };
+        match expr {
+            Expr::BinaryOp { op, .. } => {
+                if let Some(placed) = operator::placed(op, place) {
+                    *op = placed;
+                }
+            }
+            Expr::Function(function) => call::place(function, &place),
+            _ => {}
+        }
+    }
+}
+
 impl VisitorMut for Lowering<'_> {
     type Break = SqlError;
 
@@ -120,6 +143,9 @@ impl VisitorMut for Lowering<'_> {
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
+        if let Some(OrderBy { kind: OrderByKind::Expressions(keys), .. }) = &mut query.order_by {
+            keys.iter_mut().for_each(|key| expression::sort_key(&mut key.expr));
+        }
         let result = query::after(query);
         self.flow(result, || whole(query))
     }
@@ -145,7 +171,13 @@ impl VisitorMut for Lowering<'_> {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
         let start = brief(expr);
+        use BinaryOperator as B;
+        let span = match expr {
+            Expr::BinaryOp { op: B::Plus | B::Minus | B::Multiply | B::Divide | B::Modulo, .. } | Expr::Function(_) => whole(expr),
+            _ => Span::empty(),
+        };
         let result = expression::after(expr);
+        self.place(expr, span);
         self.flow(result, || if start == Span::empty() { whole(expr) } else { start })
     }
 }
