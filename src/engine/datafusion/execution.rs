@@ -14,10 +14,10 @@ use ::datafusion::{
     logical_expr::LogicalPlan,
     physical_plan::{collect, execute_stream_partitioned, stream::RecordBatchStreamAdapter},
 };
-use futures::{StreamExt, stream::FuturesUnordered};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use object_store::ObjectStore;
 
-use super::{Inner, fault};
+use super::{Inner, fault, planner::deep};
 use crate::{
     dialect::{function::value::normalised, resolve::REPEATED, types::Type},
     engine::EngineError,
@@ -29,7 +29,7 @@ impl Inner {
     pub(super) async fn rows(&self, sql: &str, plan: LogicalPlan) -> Result<(SchemaRef, Vec<RecordBatch>), EngineError> {
         let fail = |e: DataFusionError| fault::plan(sql, &e);
         let schema: SchemaRef = Arc::new(plan.schema().as_arrow().clone());
-        let physical = self.state.create_physical_plan(&plan).await.map_err(fail)?;
+        let physical = Deep(self.state.create_physical_plan(&plan).boxed()).await.map_err(fail)?;
         let batches = collect(physical, self.state.task_ctx()).await.map_err(fail)?;
         let batches = batches
             .into_iter()
@@ -50,7 +50,7 @@ impl Inner {
         partition_by: &[String],
     ) -> Result<Vec<WrittenFile>, EngineError> {
         let fail = |e: DataFusionError| fault::plan(sql, &e);
-        let physical = self.state.create_physical_plan(&plan).await.map_err(fail)?;
+        let physical = Deep(self.state.create_physical_plan(&plan).boxed()).await.map_err(fail)?;
         let streams = execute_stream_partitioned(physical, self.state.task_ctx()).map_err(fail)?;
         self.write_streams(sql, streams, store, schema, partition_by).await
     }
@@ -98,6 +98,17 @@ impl Inner {
             }
         }
         Ok(files)
+    }
+}
+
+/// Optimizing walks expressions that nest as deep as users write them: each step of it gets the stack for that.
+struct Deep<'a, T>(BoxFuture<'a, T>);
+
+impl<T> std::future::Future for Deep<'_, T> {
+    type Output = T;
+
+    fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<T> {
+        deep(|| self.0.poll_unpin(cx))
     }
 }
 

@@ -34,7 +34,7 @@ use crate::{
 const VIEW_DEPTH: usize = 64;
 
 /// Expressions nest as deep as users write them: a thousand conditions joined by OR are a thousand levels.
-fn deep<T>(work: impl FnOnce() -> T) -> T {
+pub(super) fn deep<T>(work: impl FnOnce() -> T) -> T {
     stacker::maybe_grow(4 << 20, 64 << 20, work)
 }
 
