@@ -7,12 +7,15 @@
 //! Nothing here opens a table or runs a plan.
 
 pub mod error;
+pub mod facts;
 pub mod function;
 pub mod lower;
+pub mod moment;
 pub mod operator;
 pub mod parse;
 pub mod relation;
 pub mod retag;
+pub mod settings;
 pub mod types;
 
 pub use error::SqlError;

@@ -8,11 +8,10 @@ use datafusion::{
         Expr, ExprSchemable,
         planner::{ExprPlanner, PlannerResult, RawBinaryExpr},
     },
-    prelude::lit,
 };
 use sqlparser::ast::BinaryOperator as Op;
 
-use super::{function, types::Type};
+use super::{function, moment, types::Type};
 
 /// Snowflake's operators over DataFusion expressions (Snowflake documentation, "Arithmetic operators", "Data type conversion").
 #[derive(Debug)]
@@ -31,15 +30,16 @@ impl ExprPlanner for SnowflakeOperators {
         if is_interval(&left_arrow) || is_interval(&right_arrow) {
             return Ok(PlannerResult::Original(RawBinaryExpr { op, left: l, right: r }));
         }
+        let (l, r) = match moment::operator::plan(&op, l, left, r, right)? {
+            moment::operator::Plan::Done(expr) => return Ok(PlannerResult::Planned(expr)),
+            moment::operator::Plan::Sides(left, right) => return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right })),
+            moment::operator::Plan::Other(l, r) => (l, r),
+        };
         let planned = match (&op, left, right) {
             (Op::BitwiseXor, _, _) => return plan_err!("Snowflake has no operator `^`; use POWER(a, b) or BITXOR(a, b)"),
             (Op::Divide, _, _) if left_arrow != DataType::Null || right_arrow != DataType::Null => {
                 function::call("div", vec![numeric(l, left), numeric(r, right)])?
             }
-            (Op::Plus, Type::Date, Type::Number { .. }) => function::call("dateadd", vec![lit("day"), r, l])?,
-            (Op::Plus, Type::Number { .. }, Type::Date) => function::call("dateadd", vec![lit("day"), l, r])?,
-            (Op::Minus, Type::Date, Type::Number { .. }) => function::call("dateadd", vec![lit("day"), Expr::Negative(Box::new(r)), l])?,
-            (Op::Minus, Type::Date, Type::Date) => function::call("datediff", vec![lit("day"), r, l])?,
             (Op::Plus | Op::Minus | Op::Multiply | Op::Modulo, l_type, r_type) if !number(l_type) || !number(r_type) => {
                 let (l, r) = (numeric(l, l_type), numeric(r, r_type));
                 return Ok(PlannerResult::Original(RawBinaryExpr { op, left: l, right: r }));

@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use datafusion::{
     arrow::{
-        array::{
-            Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, StringArray,
-            Time64MicrosecondArray, TimestampMicrosecondArray,
-        },
+        array::{Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, Int64Array, StringArray},
         compute::{CastOptions, cast_with_options},
         datatypes::{DataType, Decimal128Type, FieldRef, Float64Type, Int64Type},
     },
@@ -17,14 +14,20 @@ use datafusion::{
 use serde_json::Value as Json;
 
 use super::{
+    binary, moment_cast,
     scalar::{Arity, CallTypes, Function, Rows, fail},
-    value::{canonical, json_at, normalised, parse, parse_date, parse_time, parse_timestamp, to_text},
+    value::{canonical, json_at, normalised, parse, to_text, to_text_in},
 };
-use crate::{dialect::types::Type, names::SemiStructured};
+use crate::{
+    dialect::{settings::Settings, types::Type},
+    names::SemiStructured,
+};
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new("__cast", Arity::Exactly(2), target, |r| convert(&r.args[0], r.types[0], r.result, Failure::Error)).natively(native),
-    Function::new("__try_cast", Arity::Exactly(2), target, |r| convert(&r.args[0], r.types[0], r.result, Failure::Null)).natively(native),
+    Function::new("__cast", Arity::Exactly(2), target, |r| convert_in(&r.args[0], r.types[0], r.result, Failure::Error, r.settings))
+        .natively(native),
+    Function::new("__try_cast", Arity::Exactly(2), target, |r| convert_in(&r.args[0], r.types[0], r.result, Failure::Null, r.settings))
+        .natively(native),
     Function::new("__tag", Arity::Exactly(2), target, |r| normalised(&r.args[0], r.result)),
 ];
 
@@ -54,15 +57,22 @@ fn native(args: &[Expr], types: &[Type]) -> Option<Expr> {
     plain.then(|| Expr::Cast(Cast::new(Box::new(args[0].clone()), target.arrow())))
 }
 
-/// The array as `to`.
+/// The array as `to`, dates and times by Snowflake's default session parameters.
 pub fn convert(array: &ArrayRef, from: Type, to: Type, failure: Failure) -> Result<ArrayRef> {
+    convert_in(array, from, to, failure, Settings::defaults())
+}
+
+/// The array as `to`.
+pub fn convert_in(array: &ArrayRef, from: Type, to: Type, failure: Failure, settings: &Settings) -> Result<ArrayRef> {
     let array = &normalised(array, from)?;
     match (from, to) {
         _ if array.data_type() == &DataType::Null => Ok(datafusion::arrow::array::new_null_array(&to.arrow(), array.len())),
         (Type::Semi(a), Type::Semi(b)) => between_semi(array, a, b, failure),
         (_, Type::Semi(b)) => to_semi(array, from, b),
         (a, b) if a == b => Ok(array.clone()),
-        (_, Type::Varchar) => Ok(Arc::new(to_text(array, from)?)),
+        (_, Type::Varchar) => Ok(Arc::new(to_text_in(array, from, settings)?)),
+        (Type::Semi(_) | Type::Varchar, to) if to.is_moment() => moment_cast::parse(&to_text(array, from)?, to, failure, settings),
+        (Type::Semi(_) | Type::Varchar, Type::Binary) => binary::decode(&to_text(array, from)?, |_| Some(settings.binary_input), failure),
         (Type::Semi(_) | Type::Varchar, _) => from_text(&to_text(array, from)?, to, failure),
         (Type::Boolean, Type::Number { .. } | Type::Float) => arrow_cast(array, &to.arrow(), failure),
         (Type::Number { .. } | Type::Float, Type::Boolean) => {
@@ -89,15 +99,10 @@ pub fn convert(array: &ArrayRef, from: Type, to: Type, failure: Failure) -> Resu
             });
             number_array(rescaled.collect::<Result<Vec<_>>>()?, precision, scale, failure)
         }
-        (Type::Number { .. } | Type::Float, Type::TimestampNtz | Type::TimestampTz | Type::Date) => {
-            from_text(&to_text(array, from)?, to, failure)
+        (Type::Number { .. } | Type::Float, to) if to.is_moment() => {
+            moment_cast::from_numbers(array, from, |_| Some(0), to, failure, settings)
         }
-        (Type::Date | Type::TimestampNtz | Type::TimestampTz, Type::Date | Type::TimestampNtz | Type::TimestampTz | Type::Time) => {
-            if from == Type::Date && to == Type::Time {
-                return fail("a DATE cannot be cast to TIME");
-            }
-            arrow_cast(array, &to.arrow(), failure)
-        }
+        (from, to) if from.is_moment() && to.is_moment() => moment_cast::between(array, from, to, settings),
         (Type::Number { .. }, Type::Float) => arrow_cast(array, &DataType::Float64, failure),
         (a, b) => fail(format!("a value of type {a} cannot be cast to {b}")),
     }
@@ -127,7 +132,7 @@ fn float_to_unscaled(v: f64, scale: i8) -> Option<i128> {
 }
 
 /// Unscaled values in the layout of NUMBER(precision, scale), checked against the precision.
-fn number_array(values: Vec<Option<i128>>, precision: u8, scale: i8, failure: Failure) -> Result<ArrayRef> {
+pub(super) fn number_array(values: Vec<Option<i128>>, precision: u8, scale: i8, failure: Failure) -> Result<ArrayRef> {
     let limit = 10_i128.pow(u32::from(precision.min(38)));
     let checked = values.into_iter().map(|v| match v {
         Some(v) if v.abs() >= limit || (scale == 0 && i64::try_from(v).is_err()) => match failure {
@@ -203,39 +208,25 @@ fn from_text(texts: &StringArray, to: Type, failure: Failure) -> Result<ArrayRef
         }
         Type::Float => Arc::new(Float64Array::from(each(texts, failure, not_recognized("Numeric value"), |t| t.trim().parse().ok())?)),
         Type::Boolean => Arc::new(BooleanArray::from(each(texts, failure, not_recognized("Boolean value"), parse_boolean)?)),
-        Type::Date => Arc::new(Date32Array::from(each(texts, failure, not_recognized("Date"), parse_date)?)),
-        Type::TimestampNtz => {
-            Arc::new(TimestampMicrosecondArray::from(each(texts, failure, not_recognized("Timestamp"), parse_timestamp)?))
-        }
-        Type::TimestampTz => Arc::new(
-            TimestampMicrosecondArray::from(each(texts, failure, not_recognized("Timestamp"), parse_timestamp)?).with_timezone("UTC"),
-        ),
-        Type::Time => Arc::new(Time64MicrosecondArray::from(each(texts, failure, not_recognized("Time"), parse_time)?)),
-        Type::Binary => {
-            let bytes = each(texts, failure, not_recognized("Binary value"), |t| {
-                let t = t.as_bytes();
-                (t.len() % 2 == 0)
-                    .then(|| {
-                        t.chunks(2)
-                            .map(|p| std::str::from_utf8(p).ok().and_then(|p| u8::from_str_radix(p, 16).ok()))
-                            .collect::<Option<Vec<u8>>>()
-                    })
-                    .flatten()
-            })?;
-            Arc::new(bytes.into_iter().collect::<BinaryArray>())
-        }
-        Type::Varchar | Type::Semi(_) => Arc::new(texts.clone()),
+        _ => Arc::new(texts.clone()),
     })
 }
 
-fn shorten(text: &str) -> String {
+pub(super) fn shorten(text: &str) -> String {
     if text.chars().count() > 60 { format!("{}...", text.chars().take(60).collect::<String>()) } else { text.to_owned() }
 }
 
 /// TO_VARIANT, TO_ARRAY, TO_OBJECT of a plain value.
 fn to_semi(array: &ArrayRef, from: Type, to: SemiStructured) -> Result<ArrayRef> {
     super::scalar::texts(
-        &Rows { args: &[], types: &[], rows: array.len(), result: Type::Varchar, result_field: &Type::Varchar.field("x") },
+        &Rows {
+            args: &[],
+            types: &[],
+            rows: array.len(),
+            result: Type::Varchar,
+            result_field: &Type::Varchar.field("x"),
+            settings: Settings::defaults(),
+        },
         |i| {
             if array.is_null(i) {
                 return Ok(None);

@@ -4,11 +4,17 @@
 //! over Arrow arrays. [`register`] puts them beside DataFusion's own, replacing those of the same name.
 
 mod array;
+mod binary;
 mod cast;
 mod date;
+mod date_build;
 mod date_format;
+mod date_part;
+mod generate;
 mod json;
+mod moment_cast;
 mod number;
+mod number_format;
 mod object;
 mod scalar;
 mod table;
@@ -26,7 +32,6 @@ use datafusion::{
 pub use scalar::{Arity, Function};
 
 use super::types::Type;
-use crate::names::SemiStructured;
 
 /// All scalar functions of our own.
 static LIBRARY: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
@@ -35,8 +40,12 @@ static LIBRARY: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
         json::FUNCTIONS,
         array::FUNCTIONS,
         object::FUNCTIONS,
+        binary::FUNCTIONS,
         date::FUNCTIONS,
+        date_build::FUNCTIONS,
         date_format::FUNCTIONS,
+        generate::FUNCTIONS,
+        number_format::FUNCTIONS,
         number::FUNCTIONS,
         text::FUNCTIONS,
         table::FUNCTIONS,
@@ -68,14 +77,19 @@ pub fn call(name: &str, args: Vec<Expr>) -> Result<Expr> {
     }
 }
 
+/// The date part that a word names, by its canonical name.
+pub fn find_part(word: &str) -> Option<String> {
+    date_part::Part::find(word).map(|p| format!("{p:?}").to_lowercase())
+}
+
 /// Snowflake's CAST.
 pub fn cast(expr: Expr, target: Type) -> Expr {
     call("__cast", vec![expr.clone(), lit(target.to_string())]).unwrap_or(expr)
 }
 
-/// The identity, with a semi-structured type put on the result.
-pub fn tag(expr: Expr, semi: SemiStructured) -> Expr {
-    call("__tag", vec![expr.clone(), lit(semi.as_str())]).unwrap_or(expr)
+/// The identity, with a type put on the result whose Arrow layout does not tell it.
+pub fn tag(expr: Expr, of: Type) -> Expr {
+    call("__tag", vec![expr.clone(), lit(of.to_string())]).unwrap_or(expr)
 }
 
 /// A field of a row that a table function made, with its type.

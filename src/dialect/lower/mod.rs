@@ -5,27 +5,37 @@
 //! | `identifier.rs` | unquoted names to upper case, everywhere |
 //! | `expression.rs` | casts, paths, literals |
 //! | `call.rs` | function names and argument shapes |
+//! | `moment.rs` | dates, times, conversions, intervals |
+//! | `context.rs` | facts of the session |
+//! | `generator.rs` | SEQ4 and its kin over generated rows |
 //! | `query.rs` | names of unnamed columns, FROM lists with lateral table functions, VALUES |
 //!
 //! Idempotent on what it makes. Constructs that would silently differ are errors here.
 
 mod call;
+mod context;
 mod expression;
+mod generator;
 mod identifier;
+mod moment;
 mod query;
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, sync::Arc};
 
 use sqlparser::ast::{Expr, ObjectName, Query, Spanned, Statement, TableFactor, VisitMut, VisitorMut};
 
-use super::SqlError;
+use super::{SqlError, facts::Facts, settings::Settings};
 pub use identifier::{fold, fold_name, stored};
+pub use moment::is_unspecific;
 
 /// Session facts that change what a statement means.
 #[derive(Clone, Debug, Default)]
 pub struct LowerContext {
     /// Values of `$name`, by upper-case name, as SQL literals.
     pub variables: std::collections::BTreeMap<String, Expr>,
+    /// Parameters that decide what types and names mean.
+    pub settings: Arc<Settings>,
+    pub facts: Arc<Facts>,
 }
 
 /// Rewrites in place. The first fault ends it.
@@ -70,6 +80,8 @@ impl VisitorMut for Lowering<'_> {
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
         let span = query.span();
         let result = query::before(query);
+        // after columns have their names
+        generator::before(query);
         self.flow(result, span)
     }
 
@@ -101,7 +113,7 @@ impl VisitorMut for Lowering<'_> {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
         let span = expr.span();
-        let result = expression::after(expr);
+        let result = expression::after(expr, self.context);
         self.flow(result, span)
     }
 }

@@ -61,7 +61,12 @@ impl Inner {
     }
 
     pub(super) async fn plan_parsed(&self, sql: &str, mut query: Query, scope: &Scope) -> Result<LogicalPlan, EngineError> {
-        lower::lower_query(sql, &mut query, &scope.lowering).map_err(fault::sql)?;
+        let lowering = lower::LowerContext {
+            variables: scope.lowering.variables.clone(),
+            settings: Arc::new(self.settings().clone()),
+            facts: self.facts.clone(),
+        };
+        lower::lower_query(sql, &mut query, &lowering).map_err(fault::sql)?;
         let statement = Statement::Query(Box::new(query));
         let mut tables = HashMap::new();
         for name in referenced(&statement) {

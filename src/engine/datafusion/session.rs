@@ -4,7 +4,10 @@ use std::{ops::Range, sync::Arc};
 
 use ::datafusion::arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
 use async_trait::async_trait;
-use sqlparser::ast::{self, Set, Spanned, Statement};
+use sqlparser::ast::{
+    self, Set, Spanned, Statement,
+    helpers::key_value_options::{KeyValueOption, KeyValueOptionKind},
+};
 
 use super::{
     Inner,
@@ -14,7 +17,7 @@ use super::{
     planner::{Scope, parts_of},
 };
 use crate::{
-    dialect::{SqlError, parse},
+    dialect::{SqlError, facts::Facts, parse},
     engine::{EngineError, Outcome, Session},
     names::{Identifier, SchemaName},
 };
@@ -27,10 +30,71 @@ pub(super) struct LocalSession {
 impl LocalSession {
     pub(super) fn new(engine: Arc<Inner>) -> Self {
         let scope = Scope::new(engine.default_schema.clone());
-        Self { engine, scope }
+        let facts = Facts::new(rand::random_range(1_i64 << 32..1 << 52));
+        facts.change(|m| m.user = engine.facts.read(|of| of.user.clone()));
+        Self { engine: Arc::new(Inner { facts: Arc::new(facts), ..engine.as_ref().clone() }), scope }
+    }
+
+    /// What the statement can ask about itself and those before it.
+    fn begin(&self, sql: &str) {
+        let schema = self.scope.schema.clone();
+        self.engine.facts.change(|m| {
+            m.now = Some(chrono::Utc::now().timestamp_micros());
+            m.schema = Some(schema);
+            m.statement = Some(sql.trim().to_owned());
+        });
+    }
+
+    fn end(&self) {
+        self.engine.facts.change(|m| m.queries.push(uuid::Uuid::new_v4().to_string()));
+    }
+
+    /// SET name = value, or (names) = (values): all values are of before the statement.
+    async fn assign(&mut self, sql: &str, names: Vec<String>, values: &[ast::Expr]) -> Result<Outcome, EngineError> {
+        if names.len() != values.len() {
+            return Err(EngineError::new("sql/arguments", format!("SET has {} variables and {} values", names.len(), values.len())));
+        }
+        let mut literals = vec![];
+        for value in values {
+            literals.push(self.value(sql, value).await?);
+        }
+        self.scope.lowering.variables.extend(names.into_iter().map(|n| n.to_uppercase()).zip(literals));
+        status("Statement executed successfully.".into())
+    }
+
+    fn unset(&mut self, names: &[String]) -> Result<Outcome, EngineError> {
+        for name in names {
+            self.scope.lowering.variables.remove(&name.to_uppercase());
+        }
+        status("Statement executed successfully.".into())
+    }
+
+    /// ALTER SESSION SET or UNSET.
+    fn alter(&mut self, set: bool, parameters: &[KeyValueOption]) -> Result<Outcome, EngineError> {
+        let mut settings = self.engine.settings().clone();
+        for parameter in parameters {
+            let name = &parameter.option_name;
+            if !set {
+                settings.reset(name).map_err(fault::sql)?;
+                continue;
+            }
+            let KeyValueOptionKind::Single(value) = &parameter.option_value else {
+                return Err(EngineError::new("sql/parameter", format!("the parameter {name} takes one value")));
+            };
+            let text = match &value.value {
+                ast::Value::SingleQuotedString(s) | ast::Value::DoubleQuotedString(s) | ast::Value::Number(s, _) => s.clone(),
+                other => other.to_string(),
+            };
+            settings.assign(name, &text).map_err(fault::sql)?;
+        }
+        self.engine = Arc::new(self.engine.with_settings(settings));
+        status("Statement executed successfully.".into())
     }
 
     async fn run(&mut self, sql: &str) -> Result<Outcome, EngineError> {
+        if let Some(names) = unset_names(sql) {
+            return self.unset(&names);
+        }
         let statement = parse::parse_statement(sql).map_err(fault::sql)?;
         let engine = self.engine.clone();
         let schema = self.scope.schema.clone();
@@ -38,6 +102,7 @@ impl LocalSession {
             Statement::Query(query) => {
                 let plan = engine.plan_parsed(sql, *query, &self.scope).await?;
                 let (schema, batches) = engine.rows(sql, plan).await?;
+                let (schema, batches) = shown_in(engine.settings().timezone.name(), schema, batches)?;
                 Ok(Outcome { schema, batches, is_query: true, rows_affected: None })
             }
             Statement::Insert(insert) => engine.insert(sql, insert, &self.scope).await.and_then(|n| affected(&[("number of rows inserted", n)])),
@@ -69,16 +134,14 @@ impl LocalSession {
                 status("Statement executed successfully.".into())
             }
             Statement::Use(target) => self.use_schema(target),
-            Statement::Set(Set::SingleAssignment { variable, values, .. }) => match values.as_slice() {
-                [value] => {
-                    let name = parts_of(&variable).join(".");
-                    let literal = self.value(sql, value).await?;
-                    self.scope.lowering.variables.insert(name.to_uppercase(), literal);
-                    status("Statement executed successfully.".into())
-                }
-                _ => Err(fault::sql(SqlError::unsupported("SET with several values"))),
-            },
-            Statement::AlterSession { .. } => status("Statement executed successfully.".into()),
+            Statement::Set(Set::SingleAssignment { variable, values, .. }) => {
+                self.assign(sql, vec![parts_of(&variable).join(".")], &values).await
+            }
+            Statement::Set(Set::ParenthesizedAssignments { variables, values }) => {
+                let names = variables.iter().map(|v| parts_of(v).join(".")).collect();
+                self.assign(sql, names, &values).await
+            }
+            Statement::AlterSession { set, session_params } => self.alter(set, &session_params.options),
             Statement::ShowTables { .. } => self.show("select table_name as \"name\", table_catalog as \"database_name\", table_schema as \"schema_name\", table_type as \"kind\", comment as \"comment\" from information_schema.tables order by 2, 3, 1").await,
             Statement::ShowViews { .. } => self.show("select table_name as \"name\", table_catalog as \"database_name\", table_schema as \"schema_name\", comment as \"comment\" from information_schema.views order by 2, 3, 1").await,
             Statement::ShowSchemas { .. } => self.show("select schema_name as \"name\", catalog_name as \"database_name\" from information_schema.schemata order by 2, 1").await,
@@ -141,7 +204,21 @@ impl LocalSession {
                 parts => SchemaName::new(Identifier::exact(parts.last().cloned().unwrap_or_default()), Identifier::exact("PUBLIC")),
             },
             // the local engine has no warehouses or roles; nothing depends on them
-            ast::Use::Warehouse(_) | ast::Use::Role(_) | ast::Use::SecondaryRoles(_) => current.clone(),
+            ast::Use::Warehouse(name) => {
+                let name = parts_of(name).join(".");
+                self.engine.facts.change(|m| m.warehouse = Some(name));
+                current.clone()
+            }
+            ast::Use::Role(name) => {
+                let name = parts_of(name).join(".");
+                self.engine.facts.change(|m| m.role = Some(name));
+                current.clone()
+            }
+            ast::Use::SecondaryRoles(roles) => {
+                let shown = roles.to_string().to_uppercase();
+                self.engine.facts.change(|m| m.secondary_roles = Some(shown));
+                current.clone()
+            }
             other => return Err(fault::sql(SqlError::unsupported(other))),
         };
         self.scope.schema = next;
@@ -172,12 +249,58 @@ impl LocalSession {
 #[async_trait]
 impl Session for LocalSession {
     async fn execute(&mut self, sql: &str) -> Result<Outcome, EngineError> {
-        self.run(sql).await
+        self.begin(sql);
+        let outcome = self.run(sql).await;
+        self.end();
+        outcome
     }
 
     fn split(&self, script: &str) -> Vec<Range<usize>> {
         parse::split(script)
     }
+}
+
+/// TIMESTAMP_LTZ columns in the session's zone, which tells how they are shown; the instants stay.
+fn shown_in(zone: &str, schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<(SchemaRef, Vec<RecordBatch>), EngineError> {
+    use ::datafusion::arrow::{
+        compute::cast,
+        datatypes::{DataType, Field, Schema},
+        record_batch::RecordBatchOptions,
+    };
+    let is_instant = |f: &Field| matches!(f.data_type(), DataType::Timestamp(_, Some(_)));
+    if !schema.fields().iter().any(|f| is_instant(f)) {
+        return Ok((schema, batches));
+    }
+    let zoned = |f: &Field| match f.data_type() {
+        DataType::Timestamp(unit, Some(_)) => f.clone().with_data_type(DataType::Timestamp(*unit, Some(zone.into()))),
+        _ => f.clone(),
+    };
+    let relabelled = |schema: &Schema| Arc::new(Schema::new(schema.fields().iter().map(|f| zoned(f)).collect::<Vec<_>>()));
+    let fail = |e: ::datafusion::arrow::error::ArrowError| EngineError::new("engine/internal", e.to_string());
+    let mut shown = vec![];
+    for batch in batches {
+        let schema = relabelled(&batch.schema());
+        let columns = batch
+            .columns()
+            .iter()
+            .zip(schema.fields())
+            .map(|(column, field)| if is_instant(field) { cast(column, field.data_type()) } else { Ok(column.clone()) });
+        let columns = columns.collect::<Result<Vec<_>, _>>().map_err(fail)?;
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        shown.push(RecordBatch::try_new_with_options(schema, columns, &options).map_err(fail)?);
+    }
+    Ok((relabelled(&schema), shown))
+}
+
+/// Names of `UNSET name` or `UNSET (a, b)`, which the parser does not know.
+fn unset_names(sql: &str) -> Option<Vec<String>> {
+    let rest = sql.trim().trim_end_matches(';');
+    let head = rest.get(..5).filter(|h| h.eq_ignore_ascii_case("unset"))?;
+    let rest = rest[head.len()..].strip_prefix(|c: char| c.is_whitespace() || c == '(')?.trim();
+    let rest = rest.trim_start_matches('(').trim_end_matches(')');
+    let names: Vec<String> = rest.split(',').map(|n| n.trim().to_owned()).collect();
+    let is_name = |n: &String| !n.is_empty() && n.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '$');
+    names.iter().all(is_name).then_some(names)
 }
 
 fn query_outcome(schema: SchemaRef, batch: RecordBatch) -> Outcome {
