@@ -28,6 +28,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
         .natively(native),
     Function::new("__try_cast", Arity::Exactly(2), target, |r| convert_in(&r.args[0], r.types[0], r.result, Failure::Null, r.settings))
         .natively(native),
+    Function::new("system$typeof", Arity::Exactly(1), super::json::varchar, |r| {
+        let name = r.types[0].to_string();
+        super::scalar::texts(r, |_| Ok(Some(name.clone())))
+    }),
     Function::new("__tag", Arity::Exactly(2), target, |r| normalised(&r.args[0], r.result)),
 ];
 
@@ -125,10 +129,18 @@ pub(super) fn rescale(value: i128, from: i8, to: i8) -> Option<i128> {
     }
 }
 
+/// The exact value of the float, rounded half away from zero: `1.1` at 18 digits is 1.100000000000000089.
 fn float_to_unscaled(v: f64, scale: i8) -> Option<i128> {
-    let scaled = v * 10_f64.powi(i32::from(scale));
-    let rounded = scaled.round();
-    (rounded.is_finite() && rounded.abs() < 1e38).then_some(rounded as i128)
+    let scale = usize::try_from(scale).ok()?;
+    if !v.is_finite() || v.abs() >= 1e38 {
+        return None;
+    }
+    // a float's digits end at last; what is cut here is far behind the one that decides
+    let text = format!("{:.*}", scale + 60, v.abs());
+    let (whole, fraction) = text.split_once('.')?;
+    let kept: i128 = format!("{whole}{}", &fraction[..scale]).parse().ok()?;
+    let rounded = if fraction.as_bytes()[scale] >= b'5' { kept.checked_add(1)? } else { kept };
+    Some(if v < 0.0 { -rounded } else { rounded })
 }
 
 /// Unscaled values in the layout of NUMBER(precision, scale), checked against the precision.
@@ -262,6 +274,14 @@ fn between_semi(array: &ArrayRef, from: SemiStructured, to: SemiStructured, fail
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn floats_are_exact() {
+        assert_eq!(float_to_unscaled(1.1, 18), Some(1_100_000_000_000_000_089));
+        assert_eq!(float_to_unscaled(-0.5, 0), Some(-1));
+        assert_eq!(float_to_unscaled(2.5, 0), Some(3));
+        assert_eq!(float_to_unscaled(1e40, 0), None);
+    }
 
     #[test]
     fn numbers_in_text() {

@@ -70,6 +70,15 @@ pub fn float_text(v: f64) -> String {
     if (1e-5..1e15).contains(&magnitude) { format!("{v}") } else { exponent(v) }
 }
 
+/// A float as text of ten significant digits, as a cast to VARCHAR gives it.
+pub fn float_varchar(v: f64) -> String {
+    if !v.is_finite() || v == 0.0 {
+        return float_text(v);
+    }
+    // the digits that count, then the shortest text of that number
+    format!("{v:.9e}").parse().map_or_else(|_| float_text(v), float_text)
+}
+
 fn exponent(v: f64) -> String {
     let text = format!("{v:e}");
     match text.split_once('e') {
@@ -120,7 +129,7 @@ pub fn to_text_in(array: &ArrayRef, of: Type, settings: &Settings) -> Result<Str
         Type::Varchar => array.as_string::<i32>().clone(),
         Type::Number { scale: 0, .. } => text(&|i| array.as_primitive::<Int64Type>().value(i).to_string()),
         Type::Number { scale, .. } => text(&|i| decimal_text(array.as_primitive::<Decimal128Type>().value(i), scale)),
-        Type::Float => text(&|i| float_text(array.as_primitive::<Float64Type>().value(i))),
+        Type::Float => text(&|i| float_varchar(array.as_primitive::<Float64Type>().value(i))),
         Type::Boolean => text(&|i| array.as_boolean().value(i).to_string()),
         Type::Date | Type::Time | Type::TimestampNtz | Type::TimestampLtz | Type::TimestampTz => moment_cast::print(&array, of, settings)?,
         Type::Binary => binary::encode(&array, |_| Some(settings.binary_output))?,

@@ -71,7 +71,7 @@ pub struct LocalEngine {
 /// Of the engine, or of one session with its own parameters.
 #[derive(Clone)]
 pub(super) struct Inner {
-    lake: Arc<Lake>,
+    lake: Lake,
     state: SessionState,
     default_schema: SchemaName,
     facts: Arc<Facts>,
@@ -82,6 +82,9 @@ impl Inner {
     fn with_settings(&self, settings: Settings) -> Self {
         let mut other = self.clone();
         other.state.config_mut().options_mut().extensions.insert(settings);
+        // expressions are made physical with the options that stand here
+        let options = other.state.config_options().clone();
+        other.state.execution_props_mut().mark_start_execution(options);
         other
     }
 
@@ -119,7 +122,7 @@ impl LocalEngine {
             m.schema = Some(default_schema.clone());
             m.user.clone_from(&options.user);
         });
-        Ok(Self { inner: Arc::new(Inner { lake: Arc::new(lake), state, default_schema, facts }) })
+        Ok(Self { inner: Arc::new(Inner { lake, state, default_schema, facts }) })
     }
 
     /// The folder of the warehouse.
