@@ -6,6 +6,7 @@
 //!
 //! Nothing here opens a table or runs a plan.
 
+mod coercion;
 pub mod error;
 pub mod facts;
 pub mod function;
@@ -16,6 +17,8 @@ pub mod parse;
 pub mod relation;
 pub mod retag;
 pub mod settings;
+pub mod structured;
 pub mod types;
+pub mod variant;
 
 pub use error::SqlError;

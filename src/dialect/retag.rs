@@ -2,7 +2,8 @@
 //! COALESCE, NULLIF, MIN...
 //!
 //! DataFusion computes a field for each projected expression; for some kinds it keeps only the Arrow type. Wherever
-//! such an expression is projected, it is wrapped into an identity function that puts the metadata back.
+//! such an expression is projected, it is wrapped into an identity function that puts the metadata back. On the way up,
+//! [`super::coercion`] sees each node.
 
 use std::sync::Arc;
 
@@ -11,14 +12,15 @@ use datafusion::{
     logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection, expr::Alias},
 };
 
-use super::{function, types::Type};
+use super::{coercion::coerce, function, types::Type};
 use crate::names::SemiStructured;
 
 /// The plan with metadata restored in all its projections.
 pub fn retag(plan: LogicalPlan) -> Result<LogicalPlan> {
     plan.transform_up_with_subqueries(|plan| {
+        let Transformed { data: plan, transformed, .. } = coerce(plan)?;
         let LogicalPlan::Projection(projection) = plan else {
-            return Ok(Transformed::no(plan));
+            return Ok(if transformed { Transformed::yes(plan) } else { Transformed::no(plan) });
         };
         let schema = projection.input.schema().clone();
         let mut changed = false;
@@ -33,7 +35,7 @@ pub fn retag(plan: LogicalPlan) -> Result<LogicalPlan> {
                 None => Ok(expr.clone()),
             })
             .collect::<Result<Vec<_>>>()?;
-        if !changed {
+        if !changed && !transformed {
             return Ok(Transformed::no(LogicalPlan::Projection(projection)));
         }
         Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new(exprs, Arc::clone(&projection.input))?)))
@@ -55,8 +57,16 @@ fn wrap(expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
     Ok(Some(function::tag(inner, of).alias_qualified(qualifier, name)))
 }
 
+/// The semi-structured type of an expression.
+pub(super) fn semi_type(expr: &Expr, schema: &DFSchema) -> Option<SemiStructured> {
+    match told_type(expr, schema) {
+        Some(Type::Semi(semi)) => Some(semi),
+        _ => None,
+    }
+}
+
 /// The type of an expression that metadata would have to tell, as far as it passes one of its arguments on.
-fn told_type(expr: &Expr, schema: &DFSchema) -> Option<Type> {
+pub(super) fn told_type(expr: &Expr, schema: &DFSchema) -> Option<Type> {
     let known = expr.to_field(schema).ok().map(|(_, f)| f);
     if let Some(field) = &known {
         match Type::of(field) {

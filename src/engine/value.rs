@@ -13,7 +13,10 @@ use datafusion::arrow::{
 };
 
 use crate::{
-    dialect::moment::{TIME_TAG, TZ_TAG, time_of, tz_of},
+    dialect::{
+        moment::{TIME_TAG, TZ_TAG, time_of, tz_of},
+        variant::show::show,
+    },
     names::SemiStructured,
 };
 
@@ -132,7 +135,7 @@ fn typed(array: &ArrayRef, field: &Field, row: usize) -> Option<Value> {
                 }
                 _ => {}
             }
-            if semi_structured(field).is_some() { Value::Json(text.to_owned()) } else { Value::Text(text.to_owned()) }
+            if semi_structured(field).is_some() { Value::Json(show(text).into_owned()) } else { Value::Text(text.to_owned()) }
         }
         DataType::Date32 => {
             let days = array.as_primitive_opt::<Date32Type>()?.value(row);

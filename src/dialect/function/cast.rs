@@ -11,15 +11,18 @@ use datafusion::{
     common::{DataFusionError, Result, plan_err},
     logical_expr::{Cast, Expr},
 };
-use serde_json::Value as Json;
 
 use super::{
     binary, moment_cast,
-    scalar::{Arity, CallTypes, Function, Rows, fail},
-    value::{canonical, json_at, normalised, parse, to_text, to_text_in},
+    scalar::{Arity, CallTypes, Function, fail},
+    value::{normalised, to_text, to_text_in},
 };
 use crate::{
-    dialect::{settings::Settings, types::Type},
+    dialect::{
+        settings::Settings,
+        types::Type,
+        variant::{Kind, kind, scalar, scan, show},
+    },
     names::SemiStructured,
 };
 
@@ -72,12 +75,15 @@ pub fn convert_in(array: &ArrayRef, from: Type, to: Type, failure: Failure, sett
     match (from, to) {
         _ if array.data_type() == &DataType::Null => Ok(datafusion::arrow::array::new_null_array(&to.arrow(), array.len())),
         (Type::Semi(a), Type::Semi(b)) => between_semi(array, a, b, failure),
-        (_, Type::Semi(b)) => to_semi(array, from, b),
+        (_, Type::Semi(b)) => to_semi(array, from, b, settings),
         (a, b) if a == b => Ok(array.clone()),
         (_, Type::Varchar) => Ok(Arc::new(to_text_in(array, from, settings)?)),
-        (Type::Semi(_) | Type::Varchar, to) if to.is_moment() => moment_cast::parse(&to_text(array, from)?, to, failure, settings),
-        (Type::Semi(_) | Type::Varchar, Type::Binary) => binary::decode(&to_text(array, from)?, |_| Some(settings.binary_input), failure),
-        (Type::Semi(_) | Type::Varchar, _) => from_text(&to_text(array, from)?, to, failure),
+        (Type::Semi(_), _) => {
+            let to_number = matches!(to, Type::Number { .. } | Type::Float);
+            let values = array.as_string::<i32>();
+            from_text(&values.iter().map(|v| v.and_then(|v| show::cast_text(v, to_number))).collect(), to, failure, settings)
+        }
+        (Type::Varchar, _) => from_text(&to_text(array, from)?, to, failure, settings),
         (Type::Boolean, Type::Number { .. } | Type::Float) => arrow_cast(array, &to.arrow(), failure),
         (Type::Number { .. } | Type::Float, Type::Boolean) => {
             let floats = arrow_cast(array, &DataType::Float64, failure)?;
@@ -195,7 +201,10 @@ pub(super) fn parse_boolean(text: &str) -> Option<bool> {
     }
 }
 
-fn from_text(texts: &StringArray, to: Type, failure: Failure) -> Result<ArrayRef> {
+fn from_text(texts: &StringArray, to: Type, failure: Failure, settings: &Settings) -> Result<ArrayRef> {
+    if to.is_moment() {
+        return moment_cast::parse(texts, to, failure, settings);
+    }
     fn each<T>(
         texts: &StringArray,
         failure: Failure,
@@ -220,6 +229,7 @@ fn from_text(texts: &StringArray, to: Type, failure: Failure) -> Result<ArrayRef
         }
         Type::Float => Arc::new(Float64Array::from(each(texts, failure, not_recognized("Numeric value"), |t| t.trim().parse().ok())?)),
         Type::Boolean => Arc::new(BooleanArray::from(each(texts, failure, not_recognized("Boolean value"), parse_boolean)?)),
+        Type::Binary => binary::decode(texts, |_| Some(settings.binary_input), failure)?,
         _ => Arc::new(texts.clone()),
     })
 }
@@ -229,28 +239,14 @@ pub(super) fn shorten(text: &str) -> String {
 }
 
 /// TO_VARIANT, TO_ARRAY, TO_OBJECT of a plain value.
-fn to_semi(array: &ArrayRef, from: Type, to: SemiStructured) -> Result<ArrayRef> {
-    super::scalar::texts(
-        &Rows {
-            args: &[],
-            types: &[],
-            rows: array.len(),
-            result: Type::Varchar,
-            result_field: &Type::Varchar.field("x"),
-            settings: Settings::defaults(),
-        },
-        |i| {
-            if array.is_null(i) {
-                return Ok(None);
-            }
-            let value = json_at(array, from, i)?;
-            Ok(Some(match to {
-                SemiStructured::Variant => canonical(&value),
-                SemiStructured::Array => canonical(&Json::Array(vec![value])),
-                SemiStructured::Object => return fail(format!("a value of type {from} cannot be cast to OBJECT")),
-            }))
-        },
-    )
+fn to_semi(array: &ArrayRef, from: Type, to: SemiStructured, settings: &Settings) -> Result<ArrayRef> {
+    let values = scalar::texts_in(array, from, settings)?;
+    match to {
+        SemiStructured::Variant => Ok(Arc::new(values)),
+        SemiStructured::Array => Ok(Arc::new(values.iter().map(|v| v.map(|v| scan::array([v]))).collect::<StringArray>())),
+        SemiStructured::Object if values.null_count() == values.len() => Ok(Arc::new(values)),
+        SemiStructured::Object => fail(format!("a value of type {from} cannot be cast to OBJECT")),
+    }
 }
 
 fn between_semi(array: &ArrayRef, from: SemiStructured, to: SemiStructured, failure: Failure) -> Result<ArrayRef> {
@@ -260,12 +256,12 @@ fn between_semi(array: &ArrayRef, from: SemiStructured, to: SemiStructured, fail
     let texts = array.as_string::<i32>();
     let values = texts.iter().map(|t| {
         let Some(t) = t else { return Ok(None) };
-        match (to, t.as_bytes().first()) {
-            (SemiStructured::Array, Some(b'[')) | (SemiStructured::Object, Some(b'{')) => Ok(Some(t.to_owned())),
-            (_, Some(b'n')) if t == "null" => Ok(None),
-            (SemiStructured::Array, _) => Ok(Some(canonical(&Json::Array(vec![parse(t)?])))),
+        match (to, kind(t)) {
+            (SemiStructured::Array, Kind::Array) | (SemiStructured::Object, Kind::Object) => Ok(Some(t.to_owned())),
+            (_, Kind::Null) => Ok(None),
+            (SemiStructured::Array, _) => Ok(Some(scan::array([t]))),
             _ if failure == Failure::Null => Ok(None),
-            _ => fail(format!("the value {} cannot be cast to {}", shorten(t), to.as_str())),
+            _ => fail(format!("Failed to cast variant value {} to {}", shorten(&show::show(t)), to.as_str())),
         }
     });
     Ok(Arc::new(StringArray::from(values.collect::<Result<Vec<_>>>()?)))

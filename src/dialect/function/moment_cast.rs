@@ -188,32 +188,29 @@ pub(super) fn print(array: &ArrayRef, of: Type, settings: &Settings) -> Result<S
     print_each(array, of, |_| Some(&Format::Auto), settings)
 }
 
-/// With all digits of the fraction that are not zero, for JSON.
-pub(super) fn exact(array: &ArrayRef, of: Type) -> Result<StringArray> {
+/// As a VARIANT keeps it: the digits of the fraction that are not zero, the offset in the session's zone or the value's.
+pub(in crate::dialect) fn exact(array: &ArrayRef, of: Type, settings: &Settings) -> Result<StringArray> {
     use chrono::Timelike;
-    let defaults = Settings::defaults();
-    let stamps = moment::read(array, of, defaults.timezone)?;
+    let stamps = moment::read(array, of, settings.timezone)?;
+    let written = ["YYYY-MM-DD", "HH24:MI:SS", "YYYY-MM-DD HH24:MI:SS", "TZHTZM"].map(Format::parse);
+    let print = |i: usize, stamp| match &written[i] {
+        Format::Elements(elements) => elements.print(stamp, of),
+        Format::Auto => String::new(),
+    };
     Ok(stamps
         .into_iter()
         .map(|stamp| {
             let stamp = stamp?;
-            let nanos = stamp.wall.nanosecond() % 1_000_000_000;
-            let digits = match nanos {
-                0 if of == Type::Time => 0,
-                n if n % 1_000_000 == 0 => 3,
-                n if n % 1000 == 0 => 6,
-                _ => 9,
+            let fraction = match stamp.wall.nanosecond() % 1_000_000_000 {
+                0 => String::new(),
+                nanos => format!(".{nanos:09}").trim_end_matches('0').to_owned(),
             };
-            let pattern = match of {
-                Type::Date => "YYYY-MM-DD".to_owned(),
-                Type::Time => format!("HH24:MI:SS.FF{digits}"),
-                Type::TimestampNtz => format!("YYYY-MM-DD HH24:MI:SS.FF{digits}"),
-                _ => format!("YYYY-MM-DD HH24:MI:SS.FF{digits} TZHTZM"),
-            };
-            match Format::parse(&pattern) {
-                Format::Elements(elements) => Some(elements.print(stamp, of)),
-                Format::Auto => None,
-            }
+            Some(match of {
+                Type::Date => print(0, stamp),
+                Type::Time => format!("{}{fraction}", print(1, stamp)),
+                Type::TimestampNtz => format!("{}{fraction}", print(2, stamp)),
+                _ => format!("{}{fraction} {}", print(2, stamp), print(3, stamp)),
+            })
         })
         .collect())
 }
