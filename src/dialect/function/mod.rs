@@ -21,6 +21,7 @@ mod moment_cast;
 mod number;
 mod number_format;
 mod object;
+mod sample;
 mod scalar;
 mod structure;
 mod table;
@@ -59,6 +60,7 @@ static LIBRARY: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
         number::FUNCTIONS,
         text::FUNCTIONS,
         table::FUNCTIONS,
+        sample::FUNCTIONS,
         geography::FUNCTIONS,
         description::FUNCTIONS,
         structure::FUNCTIONS,

@@ -8,11 +8,13 @@
 //! | `moment.rs` | dates, times, conversions, intervals |
 //! | `context.rs` | facts of the session |
 //! | `generator.rs` | SEQ4 and its kin over generated rows |
+//! | `clause.rs` | LIMIT in its spellings, SAMPLE, USING; clauses that are refused |
 //! | `query.rs` | names of unnamed columns, FROM lists with lateral table functions, VALUES |
 //!
 //! Idempotent on what it makes. Constructs that would silently differ are errors here.
 
 mod call;
+mod clause;
 mod context;
 mod expression;
 mod generator;
@@ -36,6 +38,25 @@ pub struct LowerContext {
     /// Parameters that decide what types and names mean.
     pub settings: Arc<Settings>,
     pub facts: Arc<Facts>,
+}
+
+/// `name(args...)`, for callers that make calls before the lowering.
+pub fn function_call(name: &str, args: Vec<Expr>) -> Expr {
+    expression::function(name, args)
+}
+
+/// Names the unnamed columns of a query as Snowflake does, by their text; before anything else rewrites them.
+pub fn name_columns(query: &mut Query) {
+    struct Naming;
+    impl VisitorMut for Naming {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+            query::name_columns(&mut query.body);
+            ControlFlow::Continue(())
+        }
+    }
+    let _ = query.visit(&mut Naming);
 }
 
 /// Rewrites in place. The first fault ends it.
