@@ -9,10 +9,12 @@
 //! Nothing here opens a table or runs a plan.
 
 mod coercion;
+pub mod collation;
 pub mod command;
 pub mod error;
 pub mod facts;
 pub mod function;
+mod literal;
 pub mod lower;
 pub mod moment;
 pub mod operator;
