@@ -13,6 +13,7 @@ pub mod collation;
 pub mod command;
 pub mod error;
 pub mod facts;
+mod field;
 pub mod function;
 mod literal;
 pub mod lower;
