@@ -106,8 +106,10 @@ impl Call {
             let at = match name {
                 None => i,
                 Some(name) => parameters.iter().position(|p| p == name).ok_or_else(|| {
-                    SqlError::new("sql/arguments", format!("there is no argument `{}`", name.to_uppercase()))
-                        .help(format!("there are: {}", parameters.iter().map(|p| format!("`{}`", p.to_uppercase())).collect::<Vec<_>>().join(", ")))
+                    SqlError::new("sql/arguments", format!("there is no argument `{}`", name.to_uppercase())).help(format!(
+                        "there are: {}",
+                        parameters.iter().map(|p| format!("`{}`", p.to_uppercase())).collect::<Vec<_>>().join(", ")
+                    ))
                 })?,
             };
             if let Some(slot) = found.get_mut(at) {

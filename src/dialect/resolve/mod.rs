@@ -6,6 +6,7 @@
 //! | `columns.rs` | nothing: which columns the relations of a FROM have |
 //! | `select.rs` | aliases used beside their definition, `$1`, columns named twice, wildcards with options |
 //! | `join.rs` | outer joins written `(+)`, columns merged by USING and NATURAL |
+//! | `subquery.rs` | EXISTS as a value, tuples IN a subquery, a lone VALUES |
 //! | `hierarchy.rs` | CONNECT BY to a recursive CTE |
 //!
 //! A real column wins over an alias of the same name, everywhere but in ORDER BY (Snowflake documentation, "SELECT").
@@ -15,6 +16,7 @@ mod columns;
 mod hierarchy;
 mod join;
 mod select;
+mod subquery;
 
 use std::ops::ControlFlow;
 
@@ -36,6 +38,7 @@ pub trait Columns {
 
 /// Rewrites a lowered query in place.
 pub fn resolve(sql: &str, query: &mut Query, catalog: &dyn Columns) -> Result<(), SqlError> {
+    subquery::named_values(query);
     Resolver { sql, catalog, ctes: vec![] }.query(query).map(|_| ())
 }
 
@@ -75,8 +78,11 @@ impl Resolver<'_> {
                 let names = match (itself, cte.query.body.as_mut()) {
                     (true, SetExpr::SetOperation { op, set_quantifier, left, right }) => {
                         if *op != SetOperator::Union || *set_quantifier != SetQuantifier::All {
-                            return Err(SqlError::new("sql/recursive-cte", format!("the recursive CTE `{name}` must join its parts with UNION ALL"))
-                                .at(self.sql, cte.alias.name.span));
+                            return Err(SqlError::new(
+                                "sql/recursive-cte",
+                                format!("the recursive CTE `{name}` must join its parts with UNION ALL"),
+                            )
+                            .at(self.sql, cte.alias.name.span));
                         }
                         let anchor = self.set_expr(left)?;
                         // the planner reads the columns of the recursion from the anchor
@@ -239,16 +245,14 @@ fn order_by_all(order_by: Option<&mut OrderBy>, names: Option<&Vec<String>>, sql
     let Some(order_by) = order_by else { return Ok(()) };
     let OrderByKind::All(options) = &order_by.kind else { return Ok(()) };
     let Some(names) = names else {
-        return Err(SqlError::unsupported("ORDER BY ALL over columns that are not known here").help("list the columns").at(sql, order_by.span()));
+        return Err(SqlError::unsupported("ORDER BY ALL over columns that are not known here")
+            .help("list the columns")
+            .at(sql, order_by.span()));
     };
     let options = *options;
     order_by.kind = OrderByKind::Expressions(
         (1..=names.len())
-            .map(|i| OrderByExpr {
-                expr: Expr::Value(Value::Number(i.to_string(), false).with_empty_span()),
-                options,
-                with_fill: None,
-            })
+            .map(|i| OrderByExpr { expr: Expr::Value(Value::Number(i.to_string(), false).with_empty_span()), options, with_fill: None })
             .collect(),
     );
     Ok(())
