@@ -27,7 +27,10 @@ mod query;
 use std::{ops::ControlFlow, sync::Arc};
 
 use sqlparser::{
-    ast::{BinaryOperator, Expr, ObjectName, OrderBy, OrderByKind, Query, Spanned, Statement, TableFactor, VisitMut, VisitorMut},
+    ast::{
+        BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, OrderBy, OrderByKind, Query, Spanned,
+        Statement, TableFactor, VisitMut, VisitorMut,
+    },
     tokenizer::Span,
 };
 
@@ -100,7 +103,30 @@ struct Lowering<'a> {
 
 /// Where a node stands. Asked only for a fault: the answer walks through everything below the node.
 fn whole<T: Spanned>(node: &T) -> Span {
-    stacker::maybe_grow(1 << 20, 64 << 20, || node.span())
+    // the walk has large frames and no protection of its own
+    stacker::grow(128 << 20, || node.span())
+}
+
+/// From the first to the last leaf of an operator or a call, without a walk through what lies between.
+fn edges(expr: &Expr) -> Span {
+    let leaf = |mut e: &Expr, first: bool| loop {
+        e = match e {
+            Expr::BinaryOp { left, right, .. } => {
+                if first {
+                    left
+                } else {
+                    right
+                }
+            }
+            Expr::Nested(inner) | Expr::UnaryOp { expr: inner, .. } | Expr::Cast { expr: inner, .. } => inner,
+            Expr::Function(Function { args: FunctionArguments::List(list), .. }) if !first => match list.args.last() {
+                Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(inner))) => inner,
+                _ => return brief(e),
+            },
+            other => return brief(other),
+        };
+    };
+    leaf(expr, true).union(&leaf(expr, false))
 }
 
 /// Where an expression begins to be of its kind, without a walk: the name of a call, an identifier, a literal.
@@ -201,7 +227,7 @@ impl VisitorMut for Lowering<'_> {
         let start = brief(expr);
         use BinaryOperator as B;
         let span = match expr {
-            Expr::BinaryOp { op: B::Plus | B::Minus | B::Multiply | B::Divide | B::Modulo, .. } | Expr::Function(_) => whole(expr),
+            Expr::BinaryOp { op: B::Plus | B::Minus | B::Multiply | B::Divide | B::Modulo, .. } | Expr::Function(_) => edges(expr),
             _ => Span::empty(),
         };
         let result = expression::after(expr, self.context);
