@@ -6,6 +6,9 @@
 //! | `expression.rs` | casts, paths, literals |
 //! | `pattern.rs` | LIKE and its kin |
 //! | `call.rs` | function names and argument shapes |
+//! | `moment.rs` | dates, times, conversions, intervals |
+//! | `context.rs` | facts of the session |
+//! | `generator.rs` | SEQ4 and its kin over generated rows |
 //! | `clause.rs` | LIMIT in its spellings, SAMPLE, USING; clauses that are refused |
 //! | `query.rs` | names of unnamed columns, FROM lists with lateral table functions, VALUES |
 //!
@@ -13,12 +16,15 @@
 
 mod call;
 mod clause;
+mod context;
 mod expression;
+mod generator;
 mod identifier;
+mod moment;
 mod pattern;
 mod query;
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, sync::Arc};
 
 use sqlparser::{
     ast::{
@@ -28,14 +34,25 @@ use sqlparser::{
     tokenizer::Span,
 };
 
-use super::{SqlError, error::byte_range, function::Place, operator};
+use super::{
+    SqlError,
+    error::byte_range,
+    facts::Facts,
+    function::Place,
+    operator,
+    settings::Settings,
+};
 pub use identifier::{fold, fold_name, stored};
+pub use moment::is_unspecific;
 
 /// Session facts that change what a statement means.
 #[derive(Clone, Debug, Default)]
 pub struct LowerContext {
     /// Values of `$name`, by upper-case name, as SQL literals.
     pub variables: std::collections::BTreeMap<String, Expr>,
+    /// Parameters that decide what types and names mean.
+    pub settings: Arc<Settings>,
+    pub facts: Arc<Facts>,
 }
 
 /// `name(args...)`, for callers that make calls before the lowering.
@@ -174,6 +191,8 @@ impl VisitorMut for Lowering<'_> {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
         let result = query::before(query);
+        // after columns have their names
+        generator::before(query);
         self.flow(result, || whole(query))
     }
 
@@ -211,7 +230,7 @@ impl VisitorMut for Lowering<'_> {
             Expr::BinaryOp { op: B::Plus | B::Minus | B::Multiply | B::Divide | B::Modulo, .. } | Expr::Function(_) => edges(expr),
             _ => Span::empty(),
         };
-        let result = expression::after(expr);
+        let result = expression::after(expr, self.context);
         self.place(expr, span);
         self.flow(result, || if start == Span::empty() { whole(expr) } else { start })
     }
