@@ -207,7 +207,8 @@ pub(super) fn after(expr: &mut Expr) -> Result<(), SqlError> {
 /// Comparisons that hide in BETWEEN, IN and CASE, spelled out where one side is a COLLATE: operators heed collations.
 fn collated(expr: &mut Expr) {
     let is_collated = |e: &Expr| matches!(e, Expr::Function(f) if f.name.to_string() == "collate");
-    let compare = |left: &Expr, op: BinaryOperator, right: &Expr| Expr::BinaryOp { left: Box::new(left.clone()), op, right: Box::new(right.clone()) };
+    let compare =
+        |left: &Expr, op: BinaryOperator, right: &Expr| Expr::BinaryOp { left: Box::new(left.clone()), op, right: Box::new(right.clone()) };
     let join = |left: Expr, op: BinaryOperator, right: Expr| Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) };
     let (condition, negated) = match expr {
         Expr::Between { expr: value, negated, low, high } if [&*value, &*low, &*high].into_iter().any(|e| is_collated(e)) => {
@@ -216,7 +217,8 @@ fn collated(expr: &mut Expr) {
             (join(above, BinaryOperator::And, below), *negated)
         }
         Expr::InList { expr: value, list, negated } if is_collated(value) || list.iter().any(is_collated) => {
-            let Some(any) = list.iter().map(|item| compare(value, BinaryOperator::Eq, item)).reduce(|a, b| join(a, BinaryOperator::Or, b)) else {
+            let Some(any) = list.iter().map(|item| compare(value, BinaryOperator::Eq, item)).reduce(|a, b| join(a, BinaryOperator::Or, b))
+            else {
                 return;
             };
             (any, *negated)

@@ -28,6 +28,8 @@ mod counter;
 mod definition;
 mod execution;
 mod fault;
+#[cfg(test)]
+mod function_tests;
 mod history;
 mod information;
 mod landing;
