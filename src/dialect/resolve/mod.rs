@@ -6,6 +6,7 @@
 //! | `columns.rs` | nothing: which columns the relations of a FROM have |
 //! | `select.rs` | aliases used beside their definition, `$1`, columns named twice, wildcards with options |
 //! | `join.rs` | outer joins written `(+)`, columns merged by USING and NATURAL |
+//! | `subquery.rs` | EXISTS as a value, tuples IN a subquery, a lone VALUES |
 //! | `hierarchy.rs` | CONNECT BY to a recursive CTE |
 //!
 //! A real column wins over an alias of the same name, everywhere but in ORDER BY (Snowflake documentation, "SELECT").
@@ -15,12 +16,13 @@ mod columns;
 mod hierarchy;
 mod join;
 mod select;
+mod subquery;
 
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Expr, Ident, ObjectName, OrderBy, OrderByExpr, OrderByKind, Query, SetExpr, SetOperator, SetQuantifier, Spanned, Value, VisitMut,
-    VisitorMut,
+    Expr, Ident, ObjectName, OrderBy, OrderByExpr, OrderByKind, Query, SetExpr, SetOperator, SetQuantifier, Spanned, TableAlias,
+    TableFactor, Value, VisitMut, VisitorMut,
 };
 
 use super::{SqlError, lower::stored};
@@ -36,6 +38,7 @@ pub trait Columns {
 
 /// Rewrites a lowered query in place.
 pub fn resolve(sql: &str, query: &mut Query, catalog: &dyn Columns) -> Result<(), SqlError> {
+    subquery::named_values(query);
     Resolver { sql, catalog, ctes: vec![] }.query(query).map(|_| ())
 }
 
@@ -88,6 +91,7 @@ impl Resolver<'_> {
                         }
                         let names = if listed.is_empty() { anchor } else { Some(listed.clone()) };
                         self.ctes.push((name.clone(), names.clone()));
+                        name_itself(right, &name);
                         self.set_expr(right)?;
                         self.ctes.pop();
                         names
@@ -206,6 +210,24 @@ pub(super) fn outside_queries<V: VisitMut>(
         ControlFlow::Break(e) => Err(e),
         ControlFlow::Continue(()) => Ok(()),
     }
+}
+
+/// The recursion reads itself under an alias: the planner folds the bare name of its working table.
+fn name_itself(set: &mut SetExpr, name: &str) {
+    struct Itself<'a>(&'a str);
+    impl VisitorMut for Itself<'_> {
+        type Break = ();
+
+        fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+            if let TableFactor::Table { name, alias: alias @ None, .. } = factor
+                && matches!(name.0.as_slice(), [part] if part.as_ident().is_some_and(|i| stored(i) == self.0))
+            {
+                *alias = Some(TableAlias { explicit: true, name: quoted(self.0), columns: vec![], at: None });
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let _ = set.visit(&mut Itself(name));
 }
 
 /// Whether the right part of a UNION names the CTE itself.

@@ -50,7 +50,7 @@ async fn sums_and_products_never_wrap() {
     let folder = tempfile::tempdir().expect("temp");
     let engine = engine(&folder);
     let from = "from (select 9223372036854775807::int as a union all select 9223372036854775807::int)";
-    for at in ["a + a", "a * a", "-a - a", "sum(a)"] {
+    for at in ["a + a", "a * a", "a - (-a)", "sum(a)"] {
         let sql = format!("select {at} as x {from}");
         let error = engine.session().execute(&sql).await.expect_err(at);
         assert_eq!((error.code, error.at.as_ref().map(|r| &sql[r.clone()])), ("sql/overflow", Some(at)), "{error:?}");
