@@ -171,24 +171,9 @@ pub(super) struct Implementation {
 impl Implementation {
     pub(super) fn new(function: &'static Function) -> Self {
         let volatility = if function.volatile { Volatility::Volatile } else { Volatility::Immutable };
-        let signature = match function.arity {
-            Arity::Exactly(0) => Signature::nullary(volatility),
-            Arity::Exactly(n) => Signature::any(n, volatility),
-            _ => Signature::variadic_any(volatility),
-        };
-        // zero arguments are allowed where the arity says so
-        let signature = match function.arity {
-            Arity::Between(0, n) => {
-                let mut options = vec![datafusion::logical_expr::TypeSignature::Nullary];
-                options.extend((1..=n).map(datafusion::logical_expr::TypeSignature::Any));
-                Signature::one_of(options, volatility)
-            }
-            Arity::AtLeast(0) => Signature::one_of(
-                vec![datafusion::logical_expr::TypeSignature::Nullary, datafusion::logical_expr::TypeSignature::VariadicAny],
-                volatility,
-            ),
-            _ => signature,
-        };
+        // any number of arguments: arities are our own to check, in the user's words
+        let any = vec![datafusion::logical_expr::TypeSignature::Nullary, datafusion::logical_expr::TypeSignature::VariadicAny];
+        let signature = Signature::one_of(any, volatility);
         Self { function, signature, place: None }
     }
 

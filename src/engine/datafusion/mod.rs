@@ -33,6 +33,8 @@ mod definition;
 mod description;
 mod execution;
 mod fault;
+#[cfg(test)]
+mod function_tests;
 mod history;
 mod information;
 mod landing;

@@ -69,15 +69,13 @@ pub(super) struct Gathered {
 
 impl Gathered {
     pub(super) fn new(aggregate: &'static Aggregate) -> Self {
-        Self { aggregate, signature: signature(aggregate.arity) }
+        Self { aggregate, signature: signature() }
     }
 }
 
-pub(super) fn signature(arity: Arity) -> Signature {
-    match arity {
-        Arity::Exactly(n) => Signature::any(n, Volatility::Immutable),
-        _ => Signature::variadic_any(Volatility::Immutable),
-    }
+/// Arities are our own to check, in the user's words.
+pub(super) fn signature() -> Signature {
+    Signature::variadic_any(Volatility::Immutable)
 }
 
 impl std::fmt::Debug for Gathered {

@@ -69,7 +69,7 @@ pub(super) struct Total {
 
 impl Total {
     pub(super) fn new(kind: Kind) -> Self {
-        Self { kind, signature: signature(Arity::Exactly(1)), place: None }
+        Self { kind, signature: signature(), place: None }
     }
 
     pub(super) fn of_name(name: &str) -> Option<Self> {
