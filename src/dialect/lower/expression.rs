@@ -2,7 +2,7 @@
 
 use sqlparser::{
     ast::{
-        AccessExpr, CastKind, DataType, DictionaryField, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
+        AccessExpr, BinaryOperator, CastKind, DataType, DictionaryField, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
         Ident, JsonPathElem, ObjectName, OneOrManyWithParens, Subscript, UnaryOperator, Value,
     },
     tokenizer::Span,
@@ -135,12 +135,30 @@ pub(super) fn after(expr: &mut Expr) -> Result<(), SqlError> {
             let Expr::Function(f) = std::mem::replace(expr, Expr::Value(Value::Null.into())) else { return Ok(()) };
             *expr = call::after(f)?;
         }
+        Expr::UnaryOp { op: UnaryOperator::Not, expr: inner } if is_part(inner) => {
+            let value = std::mem::replace(inner.as_mut(), Expr::Value(Value::Null.into()));
+            **inner = cast(value, Type::Boolean, false);
+        }
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } if is_part(inner) => {
+            // the planner negates numbers only; the minus of two values takes a VARIANT
+            let inner = std::mem::replace(inner.as_mut(), Expr::Value(Value::Null.into()));
+            *expr = Expr::Nested(Box::new(Expr::BinaryOp { left: Box::new(number(0)), op: BinaryOperator::Minus, right: Box::new(inner) }));
+        }
         Expr::UnaryOp { op: UnaryOperator::Plus, expr: inner } => {
             *expr = std::mem::replace(inner.as_mut(), Expr::Value(Value::Null.into()))
         }
         _ => {}
     }
     Ok(())
+}
+
+/// Whether a lowered expression is a part of a semi-structured value.
+pub(super) fn is_part(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) => is_part(inner),
+        Expr::Function(f) => matches!(f.name.to_string().as_str(), "__path" | "get" | "get_path" | "get_ignore_case" | "parse_json"),
+        _ => false,
+    }
 }
 
 /// The text of a structured type.
