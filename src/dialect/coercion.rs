@@ -349,6 +349,41 @@ fn is_numeric_aggregate(name: &str) -> bool {
     )
 }
 
+fn literal_text(e: &Expr) -> Option<String> {
+    match e {
+        Expr::Literal(v, _) => v.try_as_str().flatten().map(str::to_owned),
+        _ => None,
+    }
+}
+
+/// `exclude` and names, or `ilike` and a pattern.
+fn is_chosen(name: &str, chosen: &[String]) -> bool {
+    match chosen {
+        [verb, names @ ..] if verb == "exclude" => !names.iter().any(|n| n == name),
+        [verb, pattern] if verb == "ilike" => {
+            let (name, pattern): (Vec<char>, Vec<char>) = (name.to_uppercase().chars().collect(), pattern.to_uppercase().chars().collect());
+            // which prefixes of the pattern match what was read of the name
+            let mut states = vec![false; pattern.len() + 1];
+            states[0] = true;
+            let pass = |states: &mut Vec<bool>| (0..pattern.len()).for_each(|i| states[i + 1] |= states[i] && pattern[i] == '%');
+            pass(&mut states);
+            for c in name {
+                let mut next = vec![false; pattern.len() + 1];
+                for (i, p) in pattern.iter().enumerate().filter(|(i, _)| states[*i]) {
+                    match p {
+                        '%' => next[i] = true,
+                        p => next[i + 1] |= *p == '_' || *p == c,
+                    }
+                }
+                pass(&mut next);
+                states = next;
+            }
+            states[pattern.len()]
+        }
+        _ => true,
+    }
+}
+
 /// `OBJECT_CONSTRUCT(*)` and `OBJECT_CONSTRUCT(t.*)`: pairs of name and column.
 #[expect(deprecated, reason = "the planner makes wildcards of the arguments")]
 fn expand_wildcards(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
@@ -371,10 +406,15 @@ fn expand_wildcards(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             Expr::ScalarFunction(ScalarFunction { func, args })
                 if func.name().starts_with("object_construct") && args.iter().any(is_wildcard) =>
             {
-                let args = args.into_iter().flat_map(|arg| match arg {
+                let chosen: Vec<String> = match args.first() {
+                    Some(Expr::ScalarFunction(f)) if f.name() == "__columns" => f.args.iter().filter_map(literal_text).collect(),
+                    _ => vec![],
+                };
+                let args = args.into_iter().skip(usize::from(!chosen.is_empty())).flat_map(|arg| match arg {
                     Expr::Wildcard { qualifier, .. } => columns
                         .iter()
                         .filter(|c| qualifier.as_ref().is_none_or(|q| c.relation.as_ref().is_some_and(|r| r.table() == q.table())))
+                        .filter(|c| is_chosen(&c.name, &chosen))
                         .flat_map(|c| [lit(c.name.clone()), Expr::Column(c.clone())])
                         .collect(),
                     other => vec![other],
@@ -385,4 +425,25 @@ fn expand_wildcards(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         })?;
         Ok(expanded.update_data(|e| name.restore(e)))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_chosen() {
+        let chosen = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
+        for (name, words, wanted) in [
+            ("PROVINCE", vec!["exclude", "PROVINCE"], false),
+            ("NAME", vec!["exclude", "PROVINCE"], true),
+            ("PROVINCE", vec!["ilike", "prov%"], true),
+            ("NAME", vec!["ilike", "prov%"], false),
+            ("NAME", vec!["ilike", "%a_e"], true),
+            ("NAME", vec!["ilike", "%"], true),
+            ("NAME", vec![], true),
+        ] {
+            assert_eq!(is_chosen(name, &chosen(&words)), wanted, "{name} {words:?}");
+        }
+    }
 }

@@ -19,7 +19,7 @@ use crate::{
     dialect::{
         types::Type,
         variant::{
-            Kind, kind, limited, order,
+            Kind, MISSING, kind, limited, order,
             parse::{self, Duplicates},
             scalar, scan,
             scan::Step,
@@ -213,7 +213,7 @@ fn get(r: &Rows) -> Result<ArrayRef> {
             let indexes = r.integers(1)?;
             slices(r, |i| {
                 let index = (!indexes.is_null(i)).then(|| usize::try_from(indexes.value(i)).ok()).flatten()?;
-                scan::elements(row(&values, i))?.nth(index)
+                scan::elements(row(&values, i))?.nth(index).filter(|v| *v != MISSING)
             })
         }
         Type::Semi(_) => {

@@ -20,6 +20,7 @@ mod structure;
 mod table;
 mod text;
 pub mod value;
+mod xml;
 
 use std::sync::{Arc, LazyLock};
 
@@ -52,6 +53,7 @@ static LIBRARY: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
         geography::FUNCTIONS,
         description::FUNCTIONS,
         structure::FUNCTIONS,
+        xml::FUNCTIONS,
     ]
     .into_iter()
     .flatten()
