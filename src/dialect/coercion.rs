@@ -273,7 +273,14 @@ fn rewrite(e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             if let Some(by_value) = extreme(f.clone(), schema)? {
                 return Ok(Transformed::yes(by_value));
             }
-            let AggregateFunctionParams { args, .. } = &mut f.params;
+            let AggregateFunctionParams { args, order_by, distinct, .. } = &mut f.params;
+            // DISTINCT wants the order of its argument, which stays as it is
+            for key in order_by.iter_mut().filter(|_| !*distinct) {
+                if is_semi(&key.expr, schema) {
+                    key.expr = function::call("__variant_key", vec![key.expr.clone()])?;
+                    changed = true;
+                }
+            }
             if is_numeric_aggregate(f.func.name()) {
                 for e in args.iter_mut() {
                     *e = cast_semi(e.clone(), Type::Float, schema, &mut changed);
