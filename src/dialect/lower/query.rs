@@ -2,11 +2,13 @@
 //! joined to what stands before them, VALUES with COLUMN1....
 
 use sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select,
-    SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, TableWithJoins, WildcardAdditionalOptions,
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Join, JoinConstraint, JoinOperator, ObjectName,
+    PivotValueSource, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator, TableFactor, TableWithJoins, Value,
+    WildcardAdditionalOptions,
 };
 
 use super::{
+    clause,
     expression::{cast, is_part},
     identifier::{fold, fold_alias, fold_name},
 };
@@ -29,6 +31,9 @@ pub(super) fn before(query: &mut Query) -> Result<(), SqlError> {
             }
         }
     }
+    clause::order_by_all(query);
+    clause::refuse(query)?;
+    clause::limits(query)?;
     body(&mut query.body)
 }
 
@@ -72,7 +77,10 @@ fn refers_to(query: &Query, name: &str) -> bool {
 fn body(set: &mut SetExpr) -> Result<(), SqlError> {
     match set {
         SetExpr::Select(s) => select(s),
-        SetExpr::SetOperation { left, right, .. } => {
+        SetExpr::SetOperation { op, left, right, .. } => {
+            if *op == SetOperator::Minus {
+                *op = SetOperator::Except;
+            }
             body(left)?;
             body(right)
         }
@@ -80,19 +88,36 @@ fn body(set: &mut SetExpr) -> Result<(), SqlError> {
     }
 }
 
-fn select(select: &mut Select) -> Result<(), SqlError> {
-    if !select.connect_by.is_empty() {
-        return Err(SqlError::unsupported("CONNECT BY").help("write a recursive CTE"));
+pub(super) fn name_columns(set: &mut SetExpr) {
+    match set {
+        SetExpr::Select(select) => {
+            for item in &mut select.projection {
+                name_column(item);
+            }
+        }
+        SetExpr::SetOperation { left, right, .. } => {
+            name_columns(left);
+            name_columns(right);
+        }
+        _ => {}
     }
+}
+
+fn name_column(item: &mut SelectItem) {
+    if let SelectItem::UnnamedExpr(expr) = item
+        && let Some(name) = unnamed(expr)
+    {
+        let expr = std::mem::replace(expr, Expr::Identifier(Ident::new("x")));
+        *item = SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) };
+    }
+}
+
+fn select(select: &mut Select) -> Result<(), SqlError> {
+    clause::refuse_in_select(select)?;
     for item in &mut select.projection {
         match item {
             SelectItem::ExprWithAlias { alias, .. } => fold(alias),
-            SelectItem::UnnamedExpr(expr) => {
-                if let Some(name) = unnamed(expr) {
-                    let expr = std::mem::replace(expr, Expr::Identifier(Ident::new("x")));
-                    *item = SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) };
-                }
-            }
+            SelectItem::UnnamedExpr(_) => name_column(item),
             SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), options) => {
                 fold_name(name);
                 wildcard(options)?;
@@ -104,6 +129,9 @@ fn select(select: &mut Select) -> Result<(), SqlError> {
     for window in &mut select.named_window {
         fold(&mut window.0);
     }
+    for join in select.from.iter_mut().flat_map(|f| &mut f.joins) {
+        clause::fold_using(&mut join.join_operator);
+    }
     join_lateral_functions(select);
     Ok(())
 }
@@ -112,6 +140,8 @@ fn select(select: &mut Select) -> Result<(), SqlError> {
 fn unnamed(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Identifier(_) | Expr::CompoundIdentifier(_) => None,
+        // a position takes its name where the columns are known
+        Expr::Value(v) if matches!(&v.value, Value::Placeholder(p) if p[1..].chars().all(|c| c.is_ascii_digit())) => None,
         Expr::JsonAccess { .. } | Expr::CompoundFieldAccess { .. } => Some(structured::shown(expr.to_string())),
         Expr::Value(v) => Some(v.to_string()),
         other => Some(structured::shown(other.to_string().to_uppercase())),
@@ -143,9 +173,6 @@ fn wildcard(options: &mut WildcardAdditionalOptions) -> Result<(), SqlError> {
             }),
         }
     }
-    if options.opt_ilike.is_some() {
-        return Err(SqlError::unsupported("SELECT * ILIKE").help("list the columns"));
-    }
     Ok(())
 }
 
@@ -153,7 +180,10 @@ fn wildcard(options: &mut WildcardAdditionalOptions) -> Result<(), SqlError> {
 /// whose last relation is the function; the relation planner sees both sides.
 fn join_lateral_functions(select: &mut Select) {
     let has_function =
-        |t: &TableWithJoins| std::iter::once(&t.relation).chain(t.joins.iter().map(|j| &j.relation)).any(|r| as_function(r).is_some());
+        |t: &TableWithJoins| {
+            std::iter::once(&t.relation).chain(t.joins.iter().map(|j| &j.relation)).any(|r| as_function(r).is_some())
+                || t.joins.iter().any(|j| matches!(j.join_operator, JoinOperator::AsOf { .. }))
+        };
     if !select.from.iter().any(has_function) {
         return;
     }
@@ -172,6 +202,10 @@ fn join_lateral_functions(select: &mut Select) {
 }
 
 fn append(mut left: TableWithJoins, join: Join) -> TableWithJoins {
+    if matches!(join.join_operator, JoinOperator::AsOf { .. }) {
+        left.joins.push(join);
+        return TableWithJoins { relation: TableFactor::NestedJoin { table_with_joins: Box::new(left), alias: None }, joins: vec![] };
+    }
     if as_function(&join.relation).is_none() {
         left.joins.push(join);
         return left;
@@ -214,6 +248,8 @@ fn as_table_function(factor: TableFactor) -> TableFactor {
 
 /// Aliases of relations; VALUES without column names.
 pub(super) fn table_factor(factor: &mut TableFactor) -> Result<(), SqlError> {
+    clause::refuse_in_from(factor)?;
+    clause::sample(factor)?;
     match factor {
         TableFactor::Table { alias, .. }
         | TableFactor::Derived { alias, .. }
@@ -225,9 +261,17 @@ pub(super) fn table_factor(factor: &mut TableFactor) -> Result<(), SqlError> {
                 fold_alias(alias);
             }
         }
-        TableFactor::Pivot { .. } => return Err(SqlError::unsupported("PIVOT").help("aggregate with CASE per value")),
-        TableFactor::Unpivot { .. } => return Err(SqlError::unsupported("UNPIVOT").help("UNION ALL one SELECT per column")),
-        TableFactor::MatchRecognize { .. } => return Err(SqlError::unsupported("MATCH_RECOGNIZE")),
+        TableFactor::Pivot { aggregate_functions, value_source, alias, .. } => {
+            if let PivotValueSource::List(values) = value_source {
+                values.iter_mut().chain(aggregate_functions).filter_map(|v| v.alias.as_mut()).for_each(fold);
+            }
+            alias.iter_mut().for_each(fold_alias);
+        }
+        TableFactor::Unpivot { name, columns, alias, .. } => {
+            fold(name);
+            columns.iter_mut().filter_map(|v| v.alias.as_mut()).for_each(fold);
+            alias.iter_mut().for_each(fold_alias);
+        }
         _ => {}
     }
     if let TableFactor::Derived { subquery, alias, .. } = factor

@@ -19,7 +19,7 @@ use object_store::ObjectStore;
 
 use super::{Inner, fault};
 use crate::{
-    dialect::{function::value::normalised, types::Type},
+    dialect::{function::value::normalised, resolve::REPEATED, types::Type},
     engine::EngineError,
     lake::{ColumnRules, WriteError, WrittenFile, storage_schema, write_stream},
 };
@@ -122,8 +122,9 @@ pub(super) fn stored_schema(plan: &LogicalPlan) -> Result<SchemaRef, EngineError
     let schema = storage_schema(plan.schema().as_arrow()).map_err(fault::lake)?;
     let mut seen = std::collections::HashSet::new();
     for field in schema.fields() {
-        if !seen.insert(field.name()) {
-            return Err(EngineError::new("sql/duplicate-column", format!("the column name `{}` occurs twice", field.name()))
+        let name = field.name().split(REPEATED).next().unwrap_or_default();
+        if !seen.insert(name) {
+            return Err(EngineError::new("sql/duplicate-column", format!("the column name `{name}` occurs twice"))
                 .help("give one of them another alias"));
         }
     }
