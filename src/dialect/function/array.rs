@@ -16,7 +16,7 @@ use super::{
 };
 use crate::dialect::{
     types::Type,
-    variant::{MAX_BYTES, Kind, is_null, kind, limited, order, scan, show},
+    variant::{Kind, MAX_BYTES, is_null, kind, limited, order, scan, show},
 };
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -132,7 +132,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
             for item in list.iter() {
                 match scan::elements(item) {
                     Some(items) => flat.extend(items),
-                    None => return fail(format!("Not an array: 'Input argument to ARRAY_FLATTEN is not an array of arrays': {}", show::show(item))),
+                    None => {
+                        return fail(format!(
+                            "Not an array: 'Input argument to ARRAY_FLATTEN is not an array of arrays': {}",
+                            show::show(item)
+                        ));
+                    }
                 }
             }
             *list = flat;
@@ -188,18 +193,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
                 scan::object(members)
             });
             limited(scan::array(zipped)).map(Some)
-        })
-    }),
-    Function::new("split", Arity::Exactly(2), array, |r| {
-        let (text, separators) = (r.text(0)?, r.text(1)?);
-        texts(r, |i| {
-            if text.is_null(i) || separators.is_null(i) {
-                return Ok(None);
-            }
-            Ok(Some(match separators.value(i) {
-                "" => scan::array([scan::quote(text.value(i))]),
-                separator => scan::array(text.value(i).split(separator).map(scan::quote)),
-            }))
         })
     }),
 ];

@@ -106,12 +106,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(Arc::new(values.iter().map(|v| v.map(order::key)).collect::<StringArray>()))
     }),
     // a list that an aggregate made of semi-structured values, whose items say so again
-    Function::new("__semi_items", Arity::Exactly(1), semi_items_field, |r| match (r.args[0].as_list_opt::<i32>(), r.result_field.data_type()) {
-        (Some(list), DataType::List(item)) => {
-            let (_, offsets, values, nulls) = list.clone().into_parts();
-            Ok(Arc::new(ListArray::try_new(item.clone(), offsets, values, nulls)?))
+    Function::new("__semi_items", Arity::Exactly(1), semi_items_field, |r| {
+        match (r.args[0].as_list_opt::<i32>(), r.result_field.data_type()) {
+            (Some(list), DataType::List(item)) => {
+                let (_, offsets, values, nulls) = list.clone().into_parts();
+                Ok(Arc::new(ListArray::try_new(item.clone(), offsets, values, nulls)?))
+            }
+            _ => fail("a list was expected"),
         }
-        _ => fail("a list was expected"),
     }),
     Function::new("__list_to_array", Arity::Exactly(1), array, |r| {
         let json = normalised(&r.args[0], ARRAY)?;

@@ -244,7 +244,8 @@ impl<'a> Reader<'a> {
         match text {
             "true" | "false" if self.convert => text.to_owned(),
             _ if self.convert && text.bytes().next().is_some_and(|b| b == b'-' || b.is_ascii_digit()) => {
-                let number = parse::number(text).filter(|n| kind(n) == Kind::Double || text.trim_end_matches('0').starts_with(n.trim_end_matches('0')));
+                let number = parse::number(text)
+                    .filter(|n| kind(n) == Kind::Double || text.trim_end_matches('0').starts_with(n.trim_end_matches('0')));
                 number.unwrap_or_else(|| scan::quote(text))
             }
             _ => scan::quote(text),
@@ -267,10 +268,13 @@ impl<'a> Reader<'a> {
                 "amp" => '&',
                 "quot" => '"',
                 "apos" => '\'',
-                _ => match entity.strip_prefix("#x").map(|d| code(d, 16)).or_else(|| entity.strip_prefix('#').map(|d| code(d, 10))).flatten() {
-                    Some(c) => c,
-                    None => return self.fail(&format!("unknown entity &{entity};")),
-                },
+                _ => {
+                    match entity.strip_prefix("#x").map(|d| code(d, 16)).or_else(|| entity.strip_prefix('#').map(|d| code(d, 10))).flatten()
+                    {
+                        Some(c) => c,
+                        None => return self.fail(&format!("unknown entity &{entity};")),
+                    }
+                }
             });
         }
         out.push_str(rest);
@@ -287,7 +291,10 @@ mod tests {
         for (xml, wanted) in [
             ("<test>22257e111</test>", r#"{"$":2.2257e115,"@":"test"}"#),
             ("<a x=\"1\" y='b'/>", r#"{"$":"","@":"a","@x":1,"@y":"b"}"#),
-            ("<?xml version=\"1.0\"?><!-- c --><a><b>1.50</b><b>&lt;x&gt;</b> text </a>", r#"{"$":[{"$":1.5,"@":"b"},{"$":"<x>","@":"b"},"text"],"@":"a"}"#),
+            (
+                "<?xml version=\"1.0\"?><!-- c --><a><b>1.50</b><b>&lt;x&gt;</b> text </a>",
+                r#"{"$":[{"$":1.5,"@":"b"},{"$":"<x>","@":"b"},"text"],"@":"a"}"#,
+            ),
             ("<a><b>007</b></a>", r#"{"$":{"$":"007","@":"b"},"@":"a"}"#),
             ("<a><![CDATA[<x>]]></a>", r#"{"$":"<x>","@":"a"}"#),
         ] {
