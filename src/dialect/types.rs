@@ -135,7 +135,8 @@ impl Type {
     fn parse_shown_number(text: &str) -> Option<Self> {
         let (precision, scale) = text.strip_prefix("NUMBER(")?.strip_suffix(')')?.split_once(',')?;
         let (precision, scale) = (precision.parse::<u8>().ok()?, scale.parse::<i8>().ok()?);
-        ((1..=38).contains(&precision) && (0..=37).contains(&scale) && scale <= precision as i8).then_some(Self::Number { precision, scale })
+        ((1..=38).contains(&precision) && (0..=37).contains(&scale) && scale <= precision as i8)
+            .then_some(Self::Number { precision, scale })
     }
 
     fn parse_name(name: &str, modifiers: &[String]) -> Option<Self> {

@@ -217,7 +217,13 @@ pub(super) fn wide_quotient(dividend: i256, divisor: i256) -> Option<i128> {
     let two = i256::from_i128(2);
     let away = rest.wrapping_abs().checked_mul(two)? >= divisor.wrapping_abs();
     let negative = dividend.is_negative() != divisor.is_negative();
-    let step = i256::from_i128(if !away { 0 } else if negative { -1 } else { 1 });
+    let step = i256::from_i128(if !away {
+        0
+    } else if negative {
+        -1
+    } else {
+        1
+    });
     q.checked_add(step)?.to_i128()
 }
 

@@ -49,14 +49,17 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(Arc::new(bits.collect::<Result<Int64Array>>()?))
     }),
     Function::new("bitmap_bucket_number", Arity::Exactly(1), integer, |r| {
-        Ok(Arc::new(r.integers(0)?.iter().map(|v| v.map(|v| if v > 0 { (v - 1) / BUCKET + 1 } else { v / BUCKET })).collect::<Int64Array>()))
+        Ok(Arc::new(
+            r.integers(0)?.iter().map(|v| v.map(|v| if v > 0 { (v - 1) / BUCKET + 1 } else { v / BUCKET })).collect::<Int64Array>(),
+        ))
     }),
     Function::new("bitmap_bit_position", Arity::Exactly(1), integer, |r| {
         let position = |v: i64| if v > 0 { (v - 1) % BUCKET } else { (v % BUCKET).abs() };
         Ok(Arc::new(r.integers(0)?.iter().map(|v| v.map(position)).collect::<Int64Array>()))
     }),
     Function::new("bitmap_count", Arity::Exactly(1), integer, |r| {
-        let counts = bytes(r, 0)?.iter().map(|v| v.map(|v| unpack_bitmap(v).map(|p| p.len() as i64)).transpose()).collect::<Result<Int64Array>>()?;
+        let counts =
+            bytes(r, 0)?.iter().map(|v| v.map(|v| unpack_bitmap(v).map(|p| p.len() as i64)).transpose()).collect::<Result<Int64Array>>()?;
         Ok(Arc::new(counts))
     }),
 ];
@@ -100,7 +103,9 @@ fn pairwise(r: &Rows, f: impl Fn(i64, i64) -> i64, g: impl Fn(u8, u8) -> u8) -> 
 
 fn shift(r: &Rows, left: bool) -> Result<ArrayRef> {
     let by = r.integers(1)?;
-    let count = |i: usize| if by.value(i) < 0 { fail(format!("bits are shifted by 0 or more, not {}", by.value(i))) } else { Ok(by.value(i) as usize) };
+    let count = |i: usize| {
+        if by.value(i) < 0 { fail(format!("bits are shifted by 0 or more, not {}", by.value(i))) } else { Ok(by.value(i) as usize) }
+    };
     if r.result == Type::Binary {
         let values = bytes(r, 0)?;
         let out = (0..r.rows).map(|i| if r.any_null(i) { Ok(None) } else { Ok(Some(shifted(values.value(i), count(i)?, left))) });

@@ -35,13 +35,18 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let collation = r.collation()?;
         change(r, |t| collation.as_ref().map_or_else(|| t.to_lowercase(), |c| c.lower(t)))
     }),
-    Function::new("collate", Arity::Exactly(2), |c| match c.text(1) {
-        Some(spec) => match Collation::parse(&spec) {
-            Ok(_) => Ok(collation::tagged(Type::Varchar.field(c.name), Some(&spec))),
-            Err(e) => Err(DataFusionError::External(Box::new(e))),
+    Function::new(
+        "collate",
+        Arity::Exactly(2),
+        |c| match c.text(1) {
+            Some(spec) => match Collation::parse(&spec) {
+                Ok(_) => Ok(collation::tagged(Type::Varchar.field(c.name), Some(&spec))),
+                Err(e) => Err(DataFusionError::External(Box::new(e))),
+            },
+            None => plan_err!("the collation of COLLATE is a literal"),
         },
-        None => plan_err!("the collation of COLLATE is a literal"),
-    }, |r| Ok(Arc::new(r.text(0)?))),
+        |r| Ok(Arc::new(r.text(0)?)),
+    ),
     Function::new("collation", Arity::Exactly(1), collated, |r| {
         let spec = collation::of(r.result_field).map(str::to_owned);
         texts(r, |_| Ok(spec.clone()))
@@ -67,7 +72,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let times = r.integers(1)?;
         let count = |i: usize, length: usize| {
             let n = times.value(i).max(0);
-            if n.saturating_mul(length as i64) > LONGEST { fail("the result of REPEAT is longer than a VARCHAR can be") } else { Ok(n as usize) }
+            if n.saturating_mul(length as i64) > LONGEST {
+                fail("the result of REPEAT is longer than a VARCHAR can be")
+            } else {
+                Ok(n as usize)
+            }
         };
         mapped(r, |i, b| Ok(b.repeat(count(i, b.len())?)), |i, t| Ok(t.repeat(count(i, t.len())?)))
     }),
@@ -103,18 +112,21 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
     Function::new("concat_ws", Arity::AtLeast(2), same, |r| {
         let parts = (0..r.args.len()).map(|a| bytes(r, a)).collect::<Result<Vec<_>>>()?;
-        let joined = |i: usize| {
-            (!r.any_null(i)).then(|| parts[1..].iter().map(|p| p.value(i)).collect::<Vec<_>>().join(parts[0].value(i)))
-        };
+        let joined = |i: usize| (!r.any_null(i)).then(|| parts[1..].iter().map(|p| p.value(i)).collect::<Vec<_>>().join(parts[0].value(i)));
         if r.result == Type::Binary {
             return Ok(Arc::new(BinaryArray::from_iter((0..r.rows).map(joined))));
         }
         texts(r, |i| Ok(joined(i).map(|b| String::from_utf8_lossy(&b).into_owned())))
     }),
-    Function::new("__concat_binary", Arity::Exactly(2), |c| Ok(Type::Binary.field(c.name)), |r| {
-        let (a, b) = (bytes(r, 0)?, bytes(r, 1)?);
-        Ok(Arc::new(BinaryArray::from_iter((0..r.rows).map(|i| (!r.any_null(i)).then(|| [a.value(i), b.value(i)].concat())))))
-    }),
+    Function::new(
+        "__concat_binary",
+        Arity::Exactly(2),
+        |c| Ok(Type::Binary.field(c.name)),
+        |r| {
+            let (a, b) = (bytes(r, 0)?, bytes(r, 1)?);
+            Ok(Arc::new(BinaryArray::from_iter((0..r.rows).map(|i| (!r.any_null(i)).then(|| [a.value(i), b.value(i)].concat())))))
+        },
+    ),
 ];
 
 fn collated(call: &CallTypes) -> Result<FieldRef> {

@@ -168,7 +168,8 @@ impl Coding {
 }
 
 fn unbase64(coding: &Coding, text: &[u8]) -> Result<Vec<u8>> {
-    let plain: Vec<u8> = text.iter().copied().filter(|b| !b.is_ascii_whitespace()).map(|b| if char::from(b) == coding.padding { b'=' } else { b }).collect();
+    let plain: Vec<u8> =
+        text.iter().copied().filter(|b| !b.is_ascii_whitespace()).map(|b| if char::from(b) == coding.padding { b'=' } else { b }).collect();
     coding.engine.decode(plain).or_else(|_| fail(format!("'{}' is not Base64", String::from_utf8_lossy(text))))
 }
 

@@ -27,6 +27,7 @@ mod sample;
 mod scalar;
 mod similarity;
 mod structure;
+mod system;
 mod table;
 mod text;
 pub mod value;
@@ -77,6 +78,7 @@ fn functions() -> impl Iterator<Item = &'static Function> {
         geography::FUNCTIONS,
         description::FUNCTIONS,
         structure::FUNCTIONS,
+        system::FUNCTIONS,
         xml::FUNCTIONS,
     ]
     .into_iter()

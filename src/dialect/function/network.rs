@@ -127,9 +127,18 @@ mod tests {
     #[test]
     fn urls() {
         for (text, wanted) in [
-            ("https://www.snowflake.com/", json!({"scheme": "https", "host": "www.snowflake.com", "path": "", "port": null, "query": null, "fragment": null, "parameters": null})),
-            ("HTTP://USER:PASS@EXAMPLE.INT:4345/HELLO.PHP?USER=1", json!({"scheme": "HTTP", "host": "USER:PASS@EXAMPLE.INT", "path": "HELLO.PHP", "port": "4345", "query": "USER=1", "fragment": null, "parameters": {"USER": "1"}})),
-            ("mailto:abc@xyz.com", json!({"scheme": "mailto", "host": null, "path": "abc@xyz.com", "port": null, "query": null, "fragment": null, "parameters": null})),
+            (
+                "https://www.snowflake.com/",
+                json!({"scheme": "https", "host": "www.snowflake.com", "path": "", "port": null, "query": null, "fragment": null, "parameters": null}),
+            ),
+            (
+                "HTTP://USER:PASS@EXAMPLE.INT:4345/HELLO.PHP?USER=1",
+                json!({"scheme": "HTTP", "host": "USER:PASS@EXAMPLE.INT", "path": "HELLO.PHP", "port": "4345", "query": "USER=1", "fragment": null, "parameters": {"USER": "1"}}),
+            ),
+            (
+                "mailto:abc@xyz.com",
+                json!({"scheme": "mailto", "host": null, "path": "abc@xyz.com", "port": null, "query": null, "fragment": null, "parameters": null}),
+            ),
         ] {
             assert_eq!(url(text).as_ref(), Ok(&wanted), "{text}");
         }

@@ -97,9 +97,13 @@ mod tests {
 
     #[test]
     fn likeness_in_percent() {
-        for (a, b, percent) in
-            [("", "", 0), ("Gute nacht", "Ich weis nicht", 56), ("Ich weiß nicht", "Ich wei? nicht", 97), ("święta", "swieta", 77), ("ABC", "abc", 100)]
-        {
+        for (a, b, percent) in [
+            ("", "", 0),
+            ("Gute nacht", "Ich weis nicht", 56),
+            ("Ich weiß nicht", "Ich wei? nicht", 97),
+            ("święta", "swieta", 77),
+            ("ABC", "abc", 100),
+        ] {
             assert_eq!(likeness(a, b), percent, "{a} {b}");
         }
     }

@@ -90,9 +90,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("length", Arity::Exactly(1), integer, |r| counts(r, |b| b.len(), |t| t.chars().count())),
     Function::new("octet_length", Arity::Exactly(1), integer, |r| counts(r, |b| b.len(), str::len)),
     Function::new("bit_length", Arity::Exactly(1), integer, |r| counts(r, |b| b.len() * 8, |t| t.len() * 8)),
-    Function::new("rtrimmed_length", Arity::Exactly(1), integer, |r| {
-        counts(r, |b| b.len(), |t| t.trim_end_matches(' ').chars().count())
-    }),
+    Function::new("rtrimmed_length", Arity::Exactly(1), integer, |r| counts(r, |b| b.len(), |t| t.trim_end_matches(' ').chars().count())),
     Function::new("ascii", Arity::Exactly(1), integer, |r| counts(r, |b| b.first().map_or(0, |b| *b as usize), code_point)),
     Function::new("unicode", Arity::Exactly(1), integer, |r| counts(r, |b| b.first().map_or(0, |b| *b as usize), code_point)),
     Function::new("chr", Arity::Exactly(1), varchar, |r| {
@@ -139,7 +137,11 @@ pub(super) fn bytes(r: &Rows, index: usize) -> Result<BinaryArray> {
 }
 
 /// A function of the whole value that keeps its type.
-pub(super) fn mapped(r: &Rows, binary: impl Fn(usize, &[u8]) -> Result<Vec<u8>>, text: impl Fn(usize, &str) -> Result<String>) -> Result<ArrayRef> {
+pub(super) fn mapped(
+    r: &Rows,
+    binary: impl Fn(usize, &[u8]) -> Result<Vec<u8>>,
+    text: impl Fn(usize, &str) -> Result<String>,
+) -> Result<ArrayRef> {
     if r.result == Type::Binary {
         let values = bytes(r, 0)?;
         let out = (0..r.rows).map(|i| if r.any_null(i) { Ok(None) } else { binary(i, values.value(i)).map(Some) });

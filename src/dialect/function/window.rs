@@ -22,9 +22,8 @@ use datafusion::{
 use super::cast::{Failure, convert};
 use crate::dialect::types::Type;
 
-static LIBRARY: LazyLock<Vec<Arc<WindowUDF>>> = LazyLock::new(|| {
-    [Kind::Change, Kind::Truth].into_iter().map(|kind| Arc::new(WindowUDF::new_from_impl(Event::new(kind)))).collect()
-});
+static LIBRARY: LazyLock<Vec<Arc<WindowUDF>>> =
+    LazyLock::new(|| [Kind::Change, Kind::Truth].into_iter().map(|kind| Arc::new(WindowUDF::new_from_impl(Event::new(kind)))).collect());
 
 pub(super) fn all() -> impl Iterator<Item = &'static Arc<WindowUDF>> {
     LIBRARY.iter()

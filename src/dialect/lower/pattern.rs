@@ -15,8 +15,8 @@ fn take(expr: &mut Expr) -> Expr {
 
 /// `x LIKE ANY (a, b)` to `x LIKE a OR x LIKE b`, ALL to AND. Before the patterns are lowered.
 pub(super) fn spread(expr: &mut Expr) {
-    let (Expr::Like { negated, any, expr: subject, pattern, escape_char } | Expr::ILike { negated, any, expr: subject, pattern, escape_char }) =
-        &*expr
+    let (Expr::Like { negated, any, expr: subject, pattern, escape_char }
+    | Expr::ILike { negated, any, expr: subject, pattern, escape_char }) = &*expr
     else {
         return;
     };
@@ -39,7 +39,11 @@ pub(super) fn spread(expr: &mut Expr) {
     };
     let one = |pattern: Expr| {
         let (negated, any, expr, pattern, escape_char) = (false, false, subject.clone(), Box::new(pattern), escape_char.clone());
-        if ignore_case { Expr::ILike { negated, any, expr, pattern, escape_char } } else { Expr::Like { negated, any, expr, pattern, escape_char } }
+        if ignore_case {
+            Expr::ILike { negated, any, expr, pattern, escape_char }
+        } else {
+            Expr::Like { negated, any, expr, pattern, escape_char }
+        }
     };
     let all = patterns.into_iter().map(one).reduce(|a, b| Expr::BinaryOp { left: Box::new(a), op: joined.clone(), right: Box::new(b) });
     if let Some(all) = all {
@@ -59,7 +63,8 @@ pub(super) fn plain(expr: &mut Expr) {
             let call = function("regexp_like", vec![take(subject), take(pattern)]);
             *expr = negation(call, *negated);
         }
-        Expr::Like { negated, expr: subject, pattern, escape_char, .. } | Expr::ILike { negated, expr: subject, pattern, escape_char, .. } => {
+        Expr::Like { negated, expr: subject, pattern, escape_char, .. }
+        | Expr::ILike { negated, expr: subject, pattern, escape_char, .. } => {
             if escape_char.is_none() && is_simple(pattern) {
                 **subject = as_text(take(subject));
                 return;

@@ -139,6 +139,11 @@ fn select(select: &mut Select) -> Result<(), SqlError> {
 /// The column name that Snowflake gives to an expression without an alias: its text in upper case.
 fn unnamed(expr: &Expr) -> Option<String> {
     match expr {
+        Expr::CompoundIdentifier(parts)
+            if parts.last().is_some_and(|p| p.quote_style.is_none() && p.value.eq_ignore_ascii_case("nextval")) =>
+        {
+            Some("NEXTVAL".into())
+        }
         Expr::Identifier(_) | Expr::CompoundIdentifier(_) => None,
         // a position takes its name where the columns are known
         Expr::Value(v) if matches!(&v.value, Value::Placeholder(p) if p[1..].chars().all(|c| c.is_ascii_digit())) => None,
@@ -179,11 +184,10 @@ fn wildcard(options: &mut WildcardAdditionalOptions) -> Result<(), SqlError> {
 /// `FROM a, b, LATERAL FLATTEN(a.x) f, c` becomes `FROM ((a CROSS JOIN b) JOIN FLATTEN(a.x) f), c`: a nested join
 /// whose last relation is the function; the relation planner sees both sides.
 fn join_lateral_functions(select: &mut Select) {
-    let has_function =
-        |t: &TableWithJoins| {
-            std::iter::once(&t.relation).chain(t.joins.iter().map(|j| &j.relation)).any(|r| as_function(r).is_some())
-                || t.joins.iter().any(|j| matches!(j.join_operator, JoinOperator::AsOf { .. }))
-        };
+    let has_function = |t: &TableWithJoins| {
+        std::iter::once(&t.relation).chain(t.joins.iter().map(|j| &j.relation)).any(|r| as_function(r).is_some())
+            || t.joins.iter().any(|j| matches!(j.join_operator, JoinOperator::AsOf { .. }))
+    };
     if !select.from.iter().any(has_function) {
         return;
     }

@@ -3,9 +3,11 @@
 //! The rows that START WITH selects are the anchor; each step joins the relation to the rows of the step before, which
 //! PRIOR names. LEVEL, CONNECT_BY_ROOT and SYS_CONNECT_BY_PATH are columns that the recursion carries along.
 
+use std::ops::ControlFlow;
+
 use sqlparser::ast::{
     ConnectByKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, Select, SelectItem, SetExpr, Statement,
-    TableAlias, TableFactor, TableWithJoins,
+    TableAlias, TableFactor, TableWithJoins, VisitMut, VisitorMut,
 };
 
 use super::{
@@ -14,7 +16,7 @@ use super::{
     join::{conjuncts, owner, owners},
     outside_queries, quoted,
 };
-use crate::dialect::{SqlError, parse};
+use crate::dialect::{SqlError, operator, parse};
 
 const ROWS: &str = "__HIERARCHY";
 const PARENT: &str = "__PRIOR";
@@ -30,6 +32,8 @@ struct Carried {
 impl Resolver<'_> {
     pub(super) fn hierarchy(&mut self, select: &mut Select) -> Result<(), SqlError> {
         name_relations(&mut select.from);
+        // the parts of the query go through text once more
+        let _ = select.visit(&mut Plain);
         let mut relations = vec![];
         for from in &mut select.from {
             relations.extend(self.relations(from)?);
@@ -75,8 +79,10 @@ impl Resolver<'_> {
         })?;
         let from: Vec<String> = select.from.iter().map(ToString::to_string).collect();
         let from = from.join(", ");
-        let columns: Vec<(String, String)> = names.all().map(|(r, c)| (column(r, c).to_string(), quoted(&names.shown(r, c)).to_string())).collect();
-        let list = |f: &dyn Fn(&Carried) -> String| carried.iter().map(|c| format!(", {} as {}", f(c), quoted(&c.name))).collect::<String>();
+        let columns: Vec<(String, String)> =
+            names.all().map(|(r, c)| (column(r, c).to_string(), quoted(&names.shown(r, c)).to_string())).collect();
+        let list =
+            |f: &dyn Fn(&Carried) -> String| carried.iter().map(|c| format!(", {} as {}", f(c), quoted(&c.name))).collect::<String>();
         let own: Vec<String> = columns.iter().map(|(value, name)| format!("{value} as {name}")).collect();
         let own = own.join(", ");
         let level = quoted(LEVEL);
@@ -120,10 +126,11 @@ impl Resolver<'_> {
         for mut item in std::mem::take(&mut select.projection) {
             match &mut item {
                 SelectItem::Wildcard(options) if options.to_string().is_empty() => {
-                    projection.extend(names.all().map(|(r, c)| SelectItem::ExprWithAlias {
-                        expr: column(Some(&alias), &names.shown(r, c)),
-                        alias: quoted(c),
-                    }));
+                    projection.extend(
+                        names
+                            .all()
+                            .map(|(r, c)| SelectItem::ExprWithAlias { expr: column(Some(&alias), &names.shown(r, c)), alias: quoted(c) }),
+                    );
                     continue;
                 }
                 SelectItem::UnnamedExpr(expr) => {
@@ -159,6 +166,20 @@ impl Resolver<'_> {
         }
         select.from = from;
         Ok(())
+    }
+}
+
+/// Operators without the places that the lowering gave them.
+struct Plain;
+
+impl VisitorMut for Plain {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::BinaryOp { op, .. } = expr {
+            operator::plain(op);
+        }
+        ControlFlow::Continue(())
     }
 }
 
@@ -225,9 +246,7 @@ impl Names<'_> {
         if !is_level || self.all().any(|(_, c)| c == LEVEL) {
             return;
         }
-        if of_the_step
-            && let Ok(next) = parse::parse_expression(&format!("({}.{} + 1)", quoted(PARENT), quoted(LEVEL)))
-        {
+        if of_the_step && let Ok(next) = parse::parse_expression(&format!("({}.{} + 1)", quoted(PARENT), quoted(LEVEL))) {
             *expr = next;
         }
     }

@@ -6,6 +6,7 @@
 //! | `columns.rs` | nothing: which columns the relations of a FROM have |
 //! | `select.rs` | aliases used beside their definition, `$1`, columns named twice, wildcards with options |
 //! | `join.rs` | outer joins written `(+)`, columns merged by USING and NATURAL |
+//! | `subquery.rs` | EXISTS as a value, tuples IN a subquery, a lone VALUES |
 //! | `hierarchy.rs` | CONNECT BY to a recursive CTE |
 //!
 //! A real column wins over an alias of the same name, everywhere but in ORDER BY (Snowflake documentation, "SELECT").
@@ -15,12 +16,13 @@ mod columns;
 mod hierarchy;
 mod join;
 mod select;
+mod subquery;
 
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Expr, Ident, ObjectName, OrderBy, OrderByExpr, OrderByKind, Query, SetExpr, SetOperator, SetQuantifier, Spanned, Value, VisitMut,
-    VisitorMut,
+    Expr, Ident, ObjectName, OrderBy, OrderByExpr, OrderByKind, Query, SetExpr, SetOperator, SetQuantifier, Spanned, TableAlias,
+    TableFactor, Value, VisitMut, VisitorMut,
 };
 
 use super::{SqlError, lower::stored};
@@ -36,6 +38,7 @@ pub trait Columns {
 
 /// Rewrites a lowered query in place.
 pub fn resolve(sql: &str, query: &mut Query, catalog: &dyn Columns) -> Result<(), SqlError> {
+    subquery::named_values(query);
     Resolver { sql, catalog, ctes: vec![] }.query(query).map(|_| ())
 }
 
@@ -75,8 +78,11 @@ impl Resolver<'_> {
                 let names = match (itself, cte.query.body.as_mut()) {
                     (true, SetExpr::SetOperation { op, set_quantifier, left, right }) => {
                         if *op != SetOperator::Union || *set_quantifier != SetQuantifier::All {
-                            return Err(SqlError::new("sql/recursive-cte", format!("the recursive CTE `{name}` must join its parts with UNION ALL"))
-                                .at(self.sql, cte.alias.name.span));
+                            return Err(SqlError::new(
+                                "sql/recursive-cte",
+                                format!("the recursive CTE `{name}` must join its parts with UNION ALL"),
+                            )
+                            .at(self.sql, cte.alias.name.span));
                         }
                         let anchor = self.set_expr(left)?;
                         // the planner reads the columns of the recursion from the anchor
@@ -85,6 +91,7 @@ impl Resolver<'_> {
                         }
                         let names = if listed.is_empty() { anchor } else { Some(listed.clone()) };
                         self.ctes.push((name.clone(), names.clone()));
+                        name_itself(right, &name);
                         self.set_expr(right)?;
                         self.ctes.pop();
                         names
@@ -205,6 +212,24 @@ pub(super) fn outside_queries<V: VisitMut>(
     }
 }
 
+/// The recursion reads itself under an alias: the planner folds the bare name of its working table.
+fn name_itself(set: &mut SetExpr, name: &str) {
+    struct Itself<'a>(&'a str);
+    impl VisitorMut for Itself<'_> {
+        type Break = ();
+
+        fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+            if let TableFactor::Table { name, alias: alias @ None, .. } = factor
+                && matches!(name.0.as_slice(), [part] if part.as_ident().is_some_and(|i| stored(i) == self.0))
+            {
+                *alias = Some(TableAlias { explicit: true, name: quoted(self.0), columns: vec![], at: None });
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let _ = set.visit(&mut Itself(name));
+}
+
 /// Whether the right part of a UNION names the CTE itself.
 pub fn is_recursive(query: &Query, name: &str) -> bool {
     let SetExpr::SetOperation { right, .. } = query.body.as_ref() else { return false };
@@ -220,16 +245,14 @@ fn order_by_all(order_by: Option<&mut OrderBy>, names: Option<&Vec<String>>, sql
     let Some(order_by) = order_by else { return Ok(()) };
     let OrderByKind::All(options) = &order_by.kind else { return Ok(()) };
     let Some(names) = names else {
-        return Err(SqlError::unsupported("ORDER BY ALL over columns that are not known here").help("list the columns").at(sql, order_by.span()));
+        return Err(SqlError::unsupported("ORDER BY ALL over columns that are not known here")
+            .help("list the columns")
+            .at(sql, order_by.span()));
     };
     let options = *options;
     order_by.kind = OrderByKind::Expressions(
         (1..=names.len())
-            .map(|i| OrderByExpr {
-                expr: Expr::Value(Value::Number(i.to_string(), false).with_empty_span()),
-                options,
-                with_fill: None,
-            })
+            .map(|i| OrderByExpr { expr: Expr::Value(Value::Number(i.to_string(), false).with_empty_span()), options, with_fill: None })
             .collect(),
     );
     Ok(())

@@ -69,6 +69,7 @@ fn yes(flag: bool) -> Cell {
 
 /// The views of the schema, their columns in Snowflake's order (Snowflake documentation, "Snowflake Information Schema").
 /// The first columns that name a row are what filters choose by.
+#[rustfmt::skip] // a table of names: one to a line would be four pages
 const VIEWS: &[(&str, &[(&str, Kind)])] = &[
     ("DATABASES", &[
         ("DATABASE_NAME", Text), ("DATABASE_OWNER", Text), ("IS_TRANSIENT", Text), ("COMMENT", Text), ("CREATED", Time),
@@ -237,7 +238,17 @@ impl Listing {
         let temporary = self.lake.is_temporary(relation);
         let mut row: Row = names("TABLE", relation);
         row.extend([
-            ("TABLE_TYPE", if entry.is_view { "VIEW" } else if temporary { "LOCAL TEMPORARY" } else { "BASE TABLE" }.into()),
+            (
+                "TABLE_TYPE",
+                if entry.is_view {
+                    "VIEW"
+                } else if temporary {
+                    "LOCAL TEMPORARY"
+                } else {
+                    "BASE TABLE"
+                }
+                .into(),
+            ),
             ("IS_TEMPORARY", yes(temporary)),
             ("IS_ICEBERG", "NO".into()),
             ("IS_DYNAMIC", "NO".into()),
@@ -350,11 +361,7 @@ fn names(what: &'static str, relation: &RelationName) -> Row {
         "FUNCTION" => ("FUNCTION_CATALOG", "FUNCTION_SCHEMA", "FUNCTION_NAME"),
         _ => ("TABLE_CATALOG", "TABLE_SCHEMA", "TABLE_NAME"),
     };
-    vec![
-        (catalog, relation.database.as_str().into()),
-        (schema, relation.schema.as_str().into()),
-        (name, relation.name.as_str().into()),
-    ]
+    vec![(catalog, relation.database.as_str().into()), (schema, relation.schema.as_str().into()), (name, relation.name.as_str().into())]
 }
 
 /// The word that INFORMATION_SCHEMA has for a type: TEXT, NUMBER, TIMESTAMP_NTZ...
@@ -507,7 +514,8 @@ impl TableProvider for Listing {
             name: chosen(filters, "TABLE_NAME"),
             details: read.iter().any(|i| IN_THE_LOG.contains(&self.columns[*i].0)),
         };
-        let rows = self.rows(&wanted).await.map_err(|e| DataFusionError::External(Box::new(e) as Box<dyn std::error::Error + Send + Sync>))?;
+        let rows =
+            self.rows(&wanted).await.map_err(|e| DataFusionError::External(Box::new(e) as Box<dyn std::error::Error + Send + Sync>))?;
         let arrays: Vec<ArrayRef> = self
             .columns
             .iter()

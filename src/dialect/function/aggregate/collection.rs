@@ -38,9 +38,8 @@ pub(super) const AGGREGATES: &[Aggregate] = &[
     Aggregate::new("hash_agg", Arity::AtLeast(1), integer, |r| {
         let columns = (0..r.args.len()).map(|a| Ok((r.types[a], bytes(r, a)?))).collect::<Result<Vec<_>>>()?;
         // a sum, so that the order of rows does not matter; here wrapping is the point
-        let total = (0..r.rows).fold(0_i64, |sum, i| {
-            sum.wrapping_add(hash(columns.iter().map(|(of, v)| (*of, (!v.is_null(i)).then(|| v.value(i))))))
-        });
+        let total = (0..r.rows)
+            .fold(0_i64, |sum, i| sum.wrapping_add(hash(columns.iter().map(|(of, v)| (*of, (!v.is_null(i)).then(|| v.value(i)))))));
         Ok(Arc::new(Int64Array::from(vec![total])))
     })
     .with_nulls(),
@@ -81,11 +80,16 @@ pub(super) const AGGREGATES: &[Aggregate] = &[
         one(scan::array(entries.into_iter().flat_map(|(_, n, item)| std::iter::repeat_n(item, n))))
     }),
     // LISTAGG and ARRAY_AGG as window functions: behind the arguments triples of key, descending, NULLs first
-    Aggregate::new("__listagg_over", Arity::AtLeast(2), |c| Ok(Type::Varchar.field(c.name)), |r| {
-        let (values, delimiters, order) = (r.text(0)?, r.text(1)?, sorted(r, 2)?);
-        let delimiter = if r.rows > 0 && !delimiters.is_null(0) { delimiters.value(0) } else { "" };
-        one(order.into_iter().map(|row| values.value(row)).collect::<Vec<_>>().join(delimiter))
-    }),
+    Aggregate::new(
+        "__listagg_over",
+        Arity::AtLeast(2),
+        |c| Ok(Type::Varchar.field(c.name)),
+        |r| {
+            let (values, delimiters, order) = (r.text(0)?, r.text(1)?, sorted(r, 2)?);
+            let delimiter = if r.rows > 0 && !delimiters.is_null(0) { delimiters.value(0) } else { "" };
+            one(order.into_iter().map(|row| values.value(row)).collect::<Vec<_>>().join(delimiter))
+        },
+    ),
     Aggregate::new("__array_agg_over", Arity::AtLeast(1), array, |r| {
         let items = sorted(r, 1)?.into_iter().map(|row| variant_at(&r.args[0], r.types[0], row));
         one(scan::array(items.collect::<Result<Vec<_>>>()?))
@@ -140,4 +144,3 @@ fn truths(r: &Rows, f: fn(usize, usize) -> bool) -> Result<ArrayRef> {
     let known = values.len() - values.null_count();
     Ok(Arc::new(BooleanArray::from(vec![(known > 0).then(|| f(values.true_count(), known))])))
 }
-

@@ -38,12 +38,17 @@ pub(super) const AGGREGATES: &[Aggregate] = &[
         let at = ((fraction * r.rows as f64).ceil() as usize).clamp(1, r.rows.max(1)) - 1;
         picked(r, (at < r.rows).then(|| order.value(at)))
     }),
-    Aggregate::new("approx_percentile", Arity::Exactly(2), |c| Ok(Type::Float.field(c.name)), |r| {
-        let fraction = fraction(r)?;
-        let mut values: Vec<f64> = floats(r, 0)?.iter().flatten().collect();
-        values.sort_by(f64::total_cmp);
-        Ok(Arc::new(Float64Array::from(vec![between(&values, fraction)])))
-    }),
+    Aggregate::new(
+        "approx_percentile",
+        Arity::Exactly(2),
+        |c| Ok(Type::Float.field(c.name)),
+        |r| {
+            let fraction = fraction(r)?;
+            let mut values: Vec<f64> = floats(r, 0)?.iter().flatten().collect();
+            values.sort_by(f64::total_cmp);
+            Ok(Arc::new(Float64Array::from(vec![between(&values, fraction)])))
+        },
+    ),
     Aggregate::new("mode", Arity::Exactly(1), of_first, |r| picked(r, most_frequent(r)?.first().map(|(row, _)| *row))),
     Aggregate::new("approx_top_k", Arity::Between(1, 3), array, |r| {
         let k = if r.args.len() > 1 && r.rows > 0 { r.integers(1)?.value(0).max(0) as usize } else { 1 };

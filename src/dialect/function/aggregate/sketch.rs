@@ -3,10 +3,7 @@
 //! The layouts are our own: a state of Snowflake is not read. What is kept of percentiles and frequent values is exact
 //! up to a number of entries, and thinned beyond it.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use datafusion::{
     arrow::{
@@ -130,10 +127,13 @@ fn centroids(mut all: Vec<(f64, f64)>) -> Result<ArrayRef> {
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
     while all.len() > CENTROIDS {
         // neighbours become their mean
-        all = all.chunks(2).map(|pair| {
-            let weight: f64 = pair.iter().map(|p| p.1).sum();
-            (pair.iter().map(|p| p.0 * p.1).sum::<f64>() / weight, weight)
-        }).collect();
+        all = all
+            .chunks(2)
+            .map(|pair| {
+                let weight: f64 = pair.iter().map(|p| p.1).sum();
+                (pair.iter().map(|p| p.0 * p.1).sum::<f64>() / weight, weight)
+            })
+            .collect();
     }
     let state: Vec<f64> = all.iter().flat_map(|(v, w)| [*v, *w]).collect();
     one(&json!({"type": "tdigest", "version": 1, "state": state}))
@@ -193,14 +193,19 @@ pub(in super::super) const ESTIMATES: &[super::super::scalar::Function] = &[
         let counts = states.iter().map(|s| s.map(|s| check_registers(s).map(|()| estimate(s))).transpose());
         Ok(Arc::new(counts.collect::<Result<Int64Array>>()?))
     }),
-    super::super::scalar::Function::new("approx_percentile_estimate", Arity::Exactly(2), |c| Ok(Type::Float.field(c.name)), |r: &Rows| {
-        let (states, fractions) = (semi(r, 0)?, floats(r, 1)?);
-        let values = (0..r.rows).map(|i| match parsed(&states, i)? {
-            Some(state) if !fractions.is_null(i) => percentile_of(&state, fractions.value(i)),
-            _ => Ok(None),
-        });
-        Ok(Arc::new(values.collect::<Result<datafusion::arrow::array::Float64Array>>()?))
-    }),
+    super::super::scalar::Function::new(
+        "approx_percentile_estimate",
+        Arity::Exactly(2),
+        |c| Ok(Type::Float.field(c.name)),
+        |r: &Rows| {
+            let (states, fractions) = (semi(r, 0)?, floats(r, 1)?);
+            let values = (0..r.rows).map(|i| match parsed(&states, i)? {
+                Some(state) if !fractions.is_null(i) => percentile_of(&state, fractions.value(i)),
+                _ => Ok(None),
+            });
+            Ok(Arc::new(values.collect::<Result<datafusion::arrow::array::Float64Array>>()?))
+        },
+    ),
     super::super::scalar::Function::new("approx_top_k_estimate", Arity::Between(1, 2), super::super::json::array, |r| {
         let states = semi(r, 0)?;
         let k = if r.args.len() > 1 { Some(r.integers(1)?) } else { None };

@@ -255,7 +255,13 @@ impl Sums {
         }
     }
 
-    fn add(&mut self, batch: &Batch, groups: impl Iterator<Item = usize>, filter: Option<&BooleanArray>, counts: Option<&Int64Array>) -> Result<()> {
+    fn add(
+        &mut self,
+        batch: &Batch,
+        groups: impl Iterator<Item = usize>,
+        filter: Option<&BooleanArray>,
+        counts: Option<&Int64Array>,
+    ) -> Result<()> {
         let takes = |row: usize| filter.is_none_or(|f| f.is_valid(row) && f.value(row));
         match (&mut self.values, batch) {
             (Running::Exact(sums), Batch::Exact(array)) => {
@@ -292,9 +298,8 @@ impl Sums {
     fn results(&self, values: Running, counts: &[i64]) -> Result<ArrayRef> {
         match values {
             Running::Float(sums) => {
-                let results = sums.iter().zip(counts).map(|(sum, n)| {
-                    (*n > 0).then(|| if self.kind == Kind::Sum { *sum } else { *sum / *n as f64 })
-                });
+                let results =
+                    sums.iter().zip(counts).map(|(sum, n)| (*n > 0).then(|| if self.kind == Kind::Sum { *sum } else { *sum / *n as f64 }));
                 Ok(Arc::new(results.collect::<Float64Array>()))
             }
             Running::Exact(sums) => {
