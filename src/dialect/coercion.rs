@@ -8,14 +8,20 @@
 //!
 //! ORDER BY, MIN and MAX go by value. `OBJECT_CONSTRUCT(*)` gets its columns.
 
+use std::sync::Arc;
+
 use datafusion::{
     common::{
-        DFSchema, Result,
+        Column, DFSchema, Result,
         tree_node::{Transformed, TreeNode},
     },
+    functions_aggregate::first_last::first_value_udaf,
     logical_expr::{
-        Expr, ExprSchemable, LogicalPlan, Operator,
-        expr::{AggregateFunctionParams, Between, BinaryExpr, Case, InList, Like, ScalarFunction, WindowFunctionParams},
+        Expr, ExprSchemable, LogicalPlan, Operator, Projection,
+        expr::{
+            AggregateFunction, AggregateFunctionParams, Between, BinaryExpr, Case, InList, InSubquery, Like, ScalarFunction,
+            WindowFunctionParams,
+        },
         expr_rewriter::NamePreserver,
         utils::merge_schema,
     },
@@ -57,7 +63,78 @@ pub(super) fn coerce(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         };
         Ok(if is_sort { done } else { done.update_data(|e| name.restore(e)) })
     })?;
-    Ok(Transformed { transformed: done.transformed || changed, ..done })
+    let plan = tag_results(done.data)?;
+    Ok(Transformed { transformed: done.transformed || changed || plan.transformed, ..plan })
+}
+
+/// Aggregates and window functions forget what their results are: a projection above them says so again.
+fn tag_results(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    enum Found {
+        Value(SemiStructured),
+        Items,
+    }
+    let found = |exprs: &[Expr], input: &DFSchema| -> Vec<Option<Found>> {
+        let one = |e: &Expr| {
+            let e = match e {
+                Expr::Alias(a) => a.expr.as_ref(),
+                other => other,
+            };
+            let first = match e {
+                Expr::AggregateFunction(f) if f.func.name() == "array_agg" => f.params.args.first(),
+                Expr::WindowFunction(f) if f.fun.name() == "array_agg" => f.params.args.first(),
+                _ => None,
+            };
+            match first {
+                Some(item) => semi_type(item, input).map(|_| Found::Items),
+                None => semi_type(e, input).map(Found::Value),
+            }
+        };
+        exprs.iter().map(one).collect()
+    };
+    let results = match &plan {
+        LogicalPlan::Aggregate(a) => found(&a.aggr_expr, a.input.schema()),
+        LogicalPlan::Window(w) => found(&w.window_expr, w.input.schema()),
+        _ => return Ok(Transformed::no(plan)),
+    };
+    if results.iter().all(Option::is_none) {
+        return Ok(Transformed::no(plan));
+    }
+    let schema = plan.schema().clone();
+    let before = schema.fields().len() - results.len();
+    let mut results = std::iter::repeat_with(|| None).take(before).chain(results);
+    let mut exprs = vec![];
+    for (qualifier, field) in schema.iter() {
+        let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+        let named = |e: Expr| e.alias_qualified(qualifier.cloned(), field.name());
+        exprs.push(match results.next().flatten() {
+            Some(Found::Value(semi)) if !matches!(Type::of(field), Type::Semi(_)) => named(function::tag(column, semi)),
+            Some(Found::Items) => named(function::call("__semi_items", vec![column])?),
+            _ => column,
+        });
+    }
+    Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(plan))?)))
+}
+
+/// MIN and MAX by value: the first in the order of the keys.
+fn extreme(mut f: AggregateFunction, schema: &DFSchema) -> Result<Option<Expr>> {
+    let ascending = match f.func.name() {
+        "min" => true,
+        "max" => false,
+        _ => return Ok(None),
+    };
+    let [value] = f.params.args.as_slice() else { return Ok(None) };
+    if !is_semi(value, schema) {
+        return Ok(None);
+    }
+    let present = value.clone().is_not_null();
+    f.params.order_by = vec![function::call("__variant_key", vec![value.clone()])?.sort(ascending, false)];
+    f.params.filter = Some(Box::new(match f.params.filter.take() {
+        Some(filter) => filter.and(present),
+        None => present,
+    }));
+    f.params.distinct = false;
+    f.func = first_value_udaf();
+    Ok(Some(Expr::AggregateFunction(f)))
 }
 
 fn makes_semi(e: &Expr) -> bool {
@@ -160,6 +237,14 @@ fn rewrite(e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             pattern: boxed(like.pattern, Type::Varchar, schema, &mut changed),
             ..like
         }),
+        Expr::InSubquery(InSubquery { expr, subquery, negated }) => {
+            let of = subquery.subquery.schema().fields().first().map(|f| Type::of(f));
+            let expr = match of {
+                Some(Type::Semi(_)) | None => expr,
+                Some(of) => boxed(expr, widened(of), schema, &mut changed),
+            };
+            Expr::InSubquery(InSubquery { expr, subquery, negated })
+        }
         Expr::Not(inner) => Expr::Not(boxed(inner, Type::Boolean, schema, &mut changed)),
         Expr::Negative(inner) => Expr::Negative(boxed(inner, Type::Float, schema, &mut changed)),
         Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
@@ -188,7 +273,17 @@ fn rewrite(e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             Expr::ScalarFunction(ScalarFunction { func, args })
         }
         Expr::AggregateFunction(mut f) => {
-            let AggregateFunctionParams { args, .. } = &mut f.params;
+            if let Some(by_value) = extreme(f.clone(), schema)? {
+                return Ok(Transformed::yes(by_value));
+            }
+            let AggregateFunctionParams { args, order_by, distinct, .. } = &mut f.params;
+            // DISTINCT wants the order of its argument, which stays as it is
+            for key in order_by.iter_mut().filter(|_| !*distinct) {
+                if is_semi(&key.expr, schema) {
+                    key.expr = function::call("__variant_key", vec![key.expr.clone()])?;
+                    changed = true;
+                }
+            }
             if is_numeric_aggregate(f.func.name()) {
                 for e in args.iter_mut() {
                     *e = cast_semi(e.clone(), Type::Float, schema, &mut changed);
@@ -265,6 +360,41 @@ fn is_numeric_aggregate(name: &str) -> bool {
     )
 }
 
+fn literal_text(e: &Expr) -> Option<String> {
+    match e {
+        Expr::Literal(v, _) => v.try_as_str().flatten().map(str::to_owned),
+        _ => None,
+    }
+}
+
+/// `exclude` and names, or `ilike` and a pattern.
+fn is_chosen(name: &str, chosen: &[String]) -> bool {
+    match chosen {
+        [verb, names @ ..] if verb == "exclude" => !names.iter().any(|n| n == name),
+        [verb, pattern] if verb == "ilike" => {
+            let (name, pattern): (Vec<char>, Vec<char>) = (name.to_uppercase().chars().collect(), pattern.to_uppercase().chars().collect());
+            // which prefixes of the pattern match what was read of the name
+            let mut states = vec![false; pattern.len() + 1];
+            states[0] = true;
+            let pass = |states: &mut Vec<bool>| (0..pattern.len()).for_each(|i| states[i + 1] |= states[i] && pattern[i] == '%');
+            pass(&mut states);
+            for c in name {
+                let mut next = vec![false; pattern.len() + 1];
+                for (i, p) in pattern.iter().enumerate().filter(|(i, _)| states[*i]) {
+                    match p {
+                        '%' => next[i] = true,
+                        p => next[i + 1] |= *p == '_' || *p == c,
+                    }
+                }
+                pass(&mut next);
+                states = next;
+            }
+            states[pattern.len()]
+        }
+        _ => true,
+    }
+}
+
 /// `OBJECT_CONSTRUCT(*)` and `OBJECT_CONSTRUCT(t.*)`: pairs of name and column.
 #[expect(deprecated, reason = "the planner makes wildcards of the arguments")]
 fn expand_wildcards(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
@@ -288,10 +418,15 @@ fn expand_wildcards(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             Expr::ScalarFunction(ScalarFunction { func, args })
                 if func.name().starts_with("object_construct") && args.iter().any(is_wildcard) =>
             {
-                let args = args.into_iter().flat_map(|arg| match arg {
+                let chosen: Vec<String> = match args.first() {
+                    Some(Expr::ScalarFunction(f)) if f.name() == "__columns" => f.args.iter().filter_map(literal_text).collect(),
+                    _ => vec![],
+                };
+                let args = args.into_iter().skip(usize::from(!chosen.is_empty())).flat_map(|arg| match arg {
                     Expr::Wildcard { qualifier, .. } => columns
                         .iter()
                         .filter(|c| qualifier.as_ref().is_none_or(|q| c.relation.as_ref().is_some_and(|r| r.table() == q.table())))
+                        .filter(|c| is_chosen(&c.name, &chosen))
                         .flat_map(|c| [lit(c.name.clone()), Expr::Column(c.clone())])
                         .collect(),
                     other => vec![other],
@@ -302,4 +437,25 @@ fn expand_wildcards(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         })?;
         Ok(expanded.update_data(|e| name.restore(e)))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_chosen() {
+        let chosen = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
+        for (name, words, wanted) in [
+            ("PROVINCE", vec!["exclude", "PROVINCE"], false),
+            ("NAME", vec!["exclude", "PROVINCE"], true),
+            ("PROVINCE", vec!["ilike", "prov%"], true),
+            ("NAME", vec!["ilike", "prov%"], false),
+            ("NAME", vec!["ilike", "%a_e"], true),
+            ("NAME", vec!["ilike", "%"], true),
+            ("NAME", vec![], true),
+        ] {
+            assert_eq!(is_chosen(name, &chosen(&words)), wanted, "{name} {words:?}");
+        }
+    }
 }

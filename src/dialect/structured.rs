@@ -129,7 +129,11 @@ fn wildcards(tokens: &mut Vec<TokenWithSpan>) {
         if tokens.get(star).map(|t| &t.token) != Some(&Token::Mul) {
             continue;
         }
-        let Some(close) = next(tokens, star + 1).filter(|i| tokens[*i].token == Token::RBrace) else { continue };
+        // EXCLUDE or ILIKE may follow
+        let Some(close) = (star + 1..tokens.len()).find(|i| matches!(tokens[*i].token, Token::RBrace | Token::LBrace)) else { continue };
+        if tokens[close].token != Token::RBrace {
+            continue;
+        }
         let (from, to) = (tokens[here].span, tokens[close].span);
         tokens[close] = TokenWithSpan { token: Token::RParen, span: to };
         let name = Token::Word(Word { value: "OBJECT_CONSTRUCT".to_owned(), quote_style: None, keyword: Keyword::NoKeyword });
@@ -201,6 +205,7 @@ mod tests {
             ("create table t (a OBJECT(b INT))", "create table t (a __STRUCTURED('OBJECT(b INT)'))"),
             ("insert into map (a) values (1)", "insert into map (a) values (1)"),
             ("select {*}, {t.*}, {'a': 1}", "select OBJECT_CONSTRUCT(*), OBJECT_CONSTRUCT(t.*), {'a': 1}"),
+            ("select {* exclude (a, b)}", "select OBJECT_CONSTRUCT(* exclude (a, b))"),
             ("f(a, x NUMBER(10,2) -> x)", "f(a, (x NUMBER(10,2)) -> x)"),
             ("f(a, (x, y) -> x)", "f(a, (x, y) -> x)"),
             ("x::array, y::object", "x::array, y::object"),

@@ -135,7 +135,14 @@ fn typed(array: &ArrayRef, field: &Field, row: usize) -> Option<Value> {
                 }
                 _ => {}
             }
-            if semi_structured(field).is_some() { Value::Json(show(text).into_owned()) } else { Value::Text(text.to_owned()) }
+            match semi_structured(field) {
+                Some(_) => match show(text).into_owned() {
+                    // what came from XML is shown as XML
+                    xml if xml.starts_with('<') => Value::Text(xml),
+                    json => Value::Json(json),
+                },
+                None => Value::Text(text.to_owned()),
+            }
         }
         DataType::Date32 => {
             let days = array.as_primitive_opt::<Date32Type>()?.value(row);

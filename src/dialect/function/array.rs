@@ -16,7 +16,7 @@ use super::{
 };
 use crate::dialect::{
     types::Type,
-    variant::{Kind, MAX_BYTES, kind, limited, order, scan, show},
+    variant::{Kind, MAX_BYTES, is_null, kind, limited, order, scan, show},
 };
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -58,7 +58,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
     Function::new("array_compact", Arity::Exactly(1), array, |r| {
         edit(r, &semi(r, 0)?, |_, list| {
-            list.retain(|v| *v != "null");
+            list.retain(|v| !is_null(v));
             Ok(true)
         })
     }),
@@ -125,7 +125,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("array_max", Arity::Exactly(1), variant, |r| extreme(r, Ordering::Greater)),
     Function::new("array_flatten", Arity::Exactly(1), array, |r| {
         edit(r, &semi(r, 0)?, |_, list| {
-            if list.contains(&"null") {
+            if list.iter().any(|v| is_null(v)) {
                 return Ok(false);
             }
             let mut flat = Vec::with_capacity(list.len());
@@ -166,7 +166,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
             if keys.len() != values.len() {
                 return fail(format!("Key and value arrays had unequal lengths: {} and {}", keys.len(), values.len()));
             }
-            let pairs = keys.into_iter().zip(values).filter(|(k, _)| *k != "null");
+            let pairs = keys.into_iter().zip(values).filter(|(k, _)| !is_null(k));
             let named = pairs.map(|(k, v)| match kind(k) {
                 Kind::Varchar => (k.to_owned(), v),
                 _ => (scan::quote(&show::varchar(k).unwrap_or_default()), v),
@@ -253,7 +253,7 @@ fn sort(r: &Rows) -> Result<ArrayRef> {
                 (ascending, n.flatten().unwrap_or(!ascending))
             }
         };
-        let (nulls, mut values): (Vec<&str>, Vec<&str>) = list.drain(..).partition(|v| *v == "null");
+        let (nulls, mut values): (Vec<&str>, Vec<&str>) = list.drain(..).partition(|v| is_null(v));
         values.sort_by(|a, b| if ascending { order::compare(a, b) } else { order::compare(b, a) });
         if nulls_first {
             list.extend(nulls);
@@ -270,7 +270,7 @@ fn extreme(r: &Rows, wanted: Ordering) -> Result<ArrayRef> {
     let arrays = semi(r, 0)?;
     texts(r, |i| {
         let Some(items) = scan::elements(text(&arrays, i)?) else { return Ok(None) };
-        let found = items.filter(|v| *v != "null").reduce(|a, b| if order::compare(b, a) == wanted { b } else { a });
+        let found = items.filter(|v| !is_null(v)).reduce(|a, b| if order::compare(b, a) == wanted { b } else { a });
         Ok(found.map(str::to_owned))
     })
 }

@@ -1,6 +1,7 @@
 //! ARRAY functions that compare elements: membership, sets and multisets. `5`, `5.00` and `5::DOUBLE` are one element.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, HashSet},
     sync::Arc,
 };
@@ -15,7 +16,7 @@ use super::{
     json::{array, boolean, semi},
     scalar::{Arity, Function, Rows, texts},
 };
-use crate::dialect::variant::{Kind, kind, limited, order, scan};
+use crate::dialect::variant::{Kind, is_null, kind, limited, order, parse, scan};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("array_contains", Arity::Exactly(2), boolean, |r| {
@@ -24,7 +25,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
             let Some(mut items) = scan::elements(text(&arrays, i)?) else { return Ok(None) };
             // a NULL needle is found among NULL elements; without any, the answer is NULL
             Ok(if needles.is_null(i) {
-                items.any(|v| v == "null").then_some(true)
+                items.any(is_null).then_some(true)
             } else {
                 Some(items.any(|v| order::equal(v, needles.value(i))))
             })
@@ -44,7 +45,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let (left, right) = (semi(r, 0)?, semi(r, 1)?);
         answers(r, |i| {
             let (Some(a), Some(b)) = (scan::elements(text(&left, i)?), scan::elements(text(&right, i)?)) else { return Ok(None) };
-            let known: HashSet<Vec<u8>> = a.map(identity).collect();
+            let known: HashSet<Cow<'_, str>> = a.map(identity).collect();
             Ok(Some(b.map(identity).any(|v| known.contains(&v))))
         })
     }),
@@ -63,10 +64,15 @@ fn answers(r: &Rows, f: impl Fn(usize) -> Result<Option<bool>>) -> Result<ArrayR
 }
 
 /// Equal for equal elements. Doubles within containers are written as their text.
-fn identity(value: &str) -> Vec<u8> {
+fn identity(value: &str) -> Cow<'_, str> {
     match kind(value) {
-        Kind::Varchar | Kind::Array | Kind::Object | Kind::Boolean | Kind::Null => value.as_bytes().to_vec(),
-        _ => order::key(value),
+        Kind::Integer | Kind::Varchar | Kind::Array | Kind::Object | Kind::Boolean | Kind::Null => Cow::Borrowed(value),
+        // a number that is whole has the text of the integer
+        Kind::Decimal | Kind::Double => match value.parse::<f64>() {
+            Ok(v) if kind(value) == Kind::Double => Cow::Owned(parse::number(&format!("{v}")).unwrap_or_else(|| value.to_owned())),
+            _ => Cow::Borrowed(value),
+        },
+        _ => Cow::Owned(order::key(value)),
     }
 }
 
@@ -76,7 +82,7 @@ fn multiset(r: &Rows, keep_matched: bool) -> Result<ArrayRef> {
     let (left, right) = (semi(r, 0)?, semi(r, 1)?);
     texts(r, |i| {
         let (Some(a), Some(b)) = (scan::elements(text(&left, i)?), scan::elements(text(&right, i)?)) else { return Ok(None) };
-        let mut partners: HashMap<Vec<u8>, usize> = HashMap::new();
+        let mut partners: HashMap<Cow<'_, str>, usize> = HashMap::new();
         for item in b {
             *partners.entry(identity(item)).or_default() += 1;
         }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use datafusion::{
     arrow::{
-        array::{Array, ArrayRef, AsArray, BinaryArray, StringArray, StringBuilder},
-        datatypes::FieldRef,
+        array::{Array, ArrayRef, AsArray, ListArray, StringArray, StringBuilder},
+        datatypes::{DataType, Field, FieldRef},
     },
-    common::Result,
+    common::{Result, plan_err},
 };
 
 use super::{
@@ -19,7 +19,7 @@ use crate::{
     dialect::{
         types::Type,
         variant::{
-            Kind, kind, limited, order,
+            Kind, MISSING, kind, limited, order,
             parse::{self, Duplicates},
             scalar, scan,
             scan::Step,
@@ -100,16 +100,21 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let values = semi(r, 0)?;
         slices(r, |i| (!values.is_null(i) && values.value(i) != "null").then(|| values.value(i)))
     }),
-    // bytes that sort, group and join as the values do
-    Function::new(
-        "__variant_key",
-        Arity::Exactly(1),
-        |c| Ok(Type::Binary.field(c.name)),
-        |r| {
-            let values = semi(r, 0)?;
-            Ok(Arc::new(values.iter().map(|v| v.map(order::key)).collect::<BinaryArray>()))
-        },
-    ),
+    // text that sorts, groups and joins as the values do
+    Function::new("__variant_key", Arity::Exactly(1), varchar, |r| {
+        let values = semi(r, 0)?;
+        Ok(Arc::new(values.iter().map(|v| v.map(order::key)).collect::<StringArray>()))
+    }),
+    // a list that an aggregate made of semi-structured values, whose items say so again
+    Function::new("__semi_items", Arity::Exactly(1), semi_items_field, |r| {
+        match (r.args[0].as_list_opt::<i32>(), r.result_field.data_type()) {
+            (Some(list), DataType::List(item)) => {
+                let (_, offsets, values, nulls) = list.clone().into_parts();
+                Ok(Arc::new(ListArray::try_new(item.clone(), offsets, values, nulls)?))
+            }
+            _ => fail("a list was expected"),
+        }
+    }),
     Function::new("__list_to_array", Arity::Exactly(1), array, |r| {
         let json = normalised(&r.args[0], ARRAY)?;
         // an aggregate over no rows gives an empty array in Snowflake
@@ -121,6 +126,16 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(Arc::new(strings.iter().map(|v| Some(v.unwrap_or("[]"))).collect::<StringArray>()))
     }),
 ];
+
+fn semi_items_field(call: &CallTypes) -> Result<FieldRef> {
+    match &call.arrows[0] {
+        DataType::List(item) => {
+            let item = Field::new(item.name(), item.data_type().clone(), true).with_metadata(VARIANT.field("item").metadata().clone());
+            Ok(Arc::new(Field::new(call.name, DataType::List(Arc::new(item)), true)))
+        }
+        other => plan_err!("a list was expected, not {other}"),
+    }
+}
 
 /// An argument as canonical text, whatever its type.
 pub(super) fn semi(r: &Rows, index: usize) -> Result<StringArray> {
@@ -200,7 +215,7 @@ fn get(r: &Rows) -> Result<ArrayRef> {
             let indexes = r.integers(1)?;
             slices(r, |i| {
                 let index = (!indexes.is_null(i)).then(|| usize::try_from(indexes.value(i)).ok()).flatten()?;
-                scan::elements(row(&values, i))?.nth(index)
+                scan::elements(row(&values, i))?.nth(index).filter(|v| *v != MISSING)
             })
         }
         Type::Semi(_) => {

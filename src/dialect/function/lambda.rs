@@ -27,7 +27,7 @@ use super::{
 };
 use crate::dialect::{
     types::Type,
-    variant::{limited, scalar, scan},
+    variant::{is_null, limited, scalar, scan},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -205,7 +205,7 @@ impl<'a> Lists<'a> {
 
     /// Elements at these positions as the lambda's parameter. Nulls within an array are NULL.
     fn column(&self, positions: impl Iterator<Item = usize>, of: Type) -> Result<ArrayRef> {
-        let texts: StringArray = positions.map(|i| Some(self.items[i]).filter(|t| *t != "null")).collect();
+        let texts: StringArray = positions.map(|i| Some(self.items[i]).filter(|t| !is_null(t))).collect();
         convert(&(Arc::new(texts) as ArrayRef), VARIANT, of, Failure::Error)
     }
 

@@ -38,6 +38,7 @@ mod table;
 mod text;
 pub mod value;
 mod window;
+mod xml;
 
 use std::sync::{Arc, LazyLock};
 
@@ -88,6 +89,7 @@ fn functions() -> impl Iterator<Item = &'static Function> {
         description::FUNCTIONS,
         structure::FUNCTIONS,
         system::FUNCTIONS,
+        xml::FUNCTIONS,
     ]
     .into_iter()
     .flatten()

@@ -53,6 +53,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("map_delete", Arity::AtLeast(2), object, |r| select(r, false)),
     Function::new("object_pick", Arity::AtLeast(2), object, |r| select(r, true)),
     Function::new("map_pick", Arity::AtLeast(2), object, |r| select(r, true)),
+    // says which columns the wildcard behind it stands for; gone once they are known
+    Function::new("__columns", Arity::AtLeast(1), varchar, |_| fail("only OBJECT_CONSTRUCT takes columns of a wildcard")),
     // OBJECT_AGG is ARRAY_AGG of members, put together here
     Function::new("__member", Arity::Exactly(2), varchar, |r| {
         let (keys, values) = (r.text(0)?, semi(r, 1)?);

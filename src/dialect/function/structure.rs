@@ -21,7 +21,7 @@ use super::{
 use crate::{
     dialect::{
         types::Type,
-        variant::{Kind, kind, limited, scalar, scan, show},
+        variant::{Kind, is_null, kind, limited, scalar, scan, show},
     },
     names::SemiStructured,
 };
@@ -133,7 +133,7 @@ struct Parts<'a> {
 }
 
 fn cast(values: &StringArray, structure: &Structure, failure: Failure) -> Result<StringArray> {
-    let plain = |v: &'_ str| v != "null";
+    let plain = |v: &str| !is_null(v);
     match structure {
         Structure::Scalar(of) => {
             let texts: StringArray = values.iter().map(|v| v.filter(|v| plain(v))).collect();

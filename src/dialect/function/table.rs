@@ -16,7 +16,10 @@ use super::{
     json::{VARIANT, semi, steps_of},
     scalar::{Arity, CallTypes, Function, Rows, fail},
 };
-use crate::dialect::{types::Type, variant::scan};
+use crate::dialect::{
+    types::Type,
+    variant::{MISSING, scan},
+};
 
 /// Rows that GENERATOR may make in one piece.
 const GENERATOR_LIMIT: usize = 50_000_000;
@@ -114,7 +117,7 @@ impl FlattenRows {
     fn expand(&mut self, value: &str, path: &mut String, seq: i64, recursive: bool, mode: Mode) {
         let length = path.len();
         if let (Some(items), Mode::Array | Mode::Both) = (scan::elements(value), mode) {
-            for (i, item) in items.enumerate() {
+            for (i, item) in items.enumerate().filter(|(_, item)| *item != MISSING) {
                 let _ = write!(path, "[{i}]");
                 self.push(seq, None, path, Some(i), Some(item), Some(value));
                 if recursive {

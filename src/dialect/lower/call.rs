@@ -1,8 +1,9 @@
 //! Function calls: Snowflake's names and argument shapes to those of the function library.
 
 use sqlparser::ast::{
-    BinaryOperator, CaseWhen, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
-    Ident, LambdaFunction, ObjectName, ObjectNamePart, OneOrManyWithParens, OrderByExpr, UnaryOperator, Value, WindowType,
+    BinaryOperator, CaseWhen, DuplicateTreatment, ExcludeSelectItem, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    FunctionArguments, Ident, LambdaFunction, ObjectName, ObjectNamePart, OneOrManyWithParens, OrderByExpr, UnaryOperator, Value,
+    WindowType,
 };
 
 mod aggregate;
@@ -178,6 +179,27 @@ pub(super) fn after(mut f: Function, session: &LowerContext) -> Result<Expr, Sql
         f.args = FunctionArguments::List(sqlparser::ast::FunctionArgumentList { duplicate_treatment: None, args: vec![], clauses: vec![] });
     }
     let FunctionArguments::List(list) = &mut f.args else { return Ok(Expr::Function(f)) };
+    if name.starts_with("object_construct")
+        && let [FunctionArg::Unnamed(FunctionArgExpr::WildcardWithOptions(options))] = list.args.as_slice()
+    {
+        // which of the columns: a call before the wildcard says so
+        let mut chosen = vec![];
+        match (&options.opt_exclude, &options.opt_ilike, &options.opt_replace, &options.opt_rename, &options.opt_except) {
+            (Some(exclude), None, None, None, None) => {
+                let names = match exclude {
+                    ExcludeSelectItem::Single(name) => std::slice::from_ref(name),
+                    ExcludeSelectItem::Multiple(names) => names.as_slice(),
+                };
+                chosen.push(string("exclude"));
+                chosen.extend(names.iter().filter_map(|n| n.0.last().and_then(|p| p.as_ident())).map(|i| string(super::stored(i))));
+            }
+            (None, Some(ilike), None, None, None) => chosen.extend([string("ilike"), string(ilike.pattern.clone())]),
+            _ => return Err(SqlError::unsupported(format!("`{options}` in {}", name.to_uppercase()))),
+        }
+        let wildcard = FunctionArg::Unnamed(FunctionArgExpr::Wildcard);
+        list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(function("__columns", chosen))), wildcard];
+        return Ok(Expr::Function(f));
+    }
     if list.args.iter().any(|a| matches!(a, FunctionArg::Unnamed(FunctionArgExpr::Wildcard | FunctionArgExpr::QualifiedWildcard(_)))) {
         if matches!(name.as_str(), "object_construct" | "object_construct_keep_null") {
             // the columns are known once the relation is planned

@@ -144,6 +144,10 @@ pub(super) fn after(expr: &mut Expr, context: &LowerContext) -> Result<(), SqlEr
                 *expr = moved;
             }
         }
+        Expr::UnaryOp { op: UnaryOperator::Not, expr: inner } if is_part(inner) => {
+            let value = std::mem::replace(inner.as_mut(), Expr::Value(Value::Null.into()));
+            **inner = cast(value, Type::Boolean, false);
+        }
         Expr::Like { .. } | Expr::ILike { .. } | Expr::RLike { .. } => pattern::plain(expr),
         Expr::Position { expr: needle, r#in: hay } => {
             *expr = function("__position", vec![take(needle), take(hay)]);
@@ -205,6 +209,15 @@ pub(super) fn after(expr: &mut Expr, context: &LowerContext) -> Result<(), SqlEr
         _ => {}
     }
     Ok(())
+}
+
+/// Whether a lowered expression is a part of a semi-structured value.
+pub(super) fn is_part(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) => is_part(inner),
+        Expr::Function(f) => matches!(f.name.to_string().as_str(), "__path" | "get" | "get_path" | "get_ignore_case" | "parse_json"),
+        _ => false,
+    }
 }
 
 /// Comparisons that hide in BETWEEN, IN and CASE, spelled out where one side is a COLLATE: operators heed collations.

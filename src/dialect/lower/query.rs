@@ -7,9 +7,12 @@ use sqlparser::ast::{
     WildcardAdditionalOptions,
 };
 
-use super::clause;
-use super::identifier::{fold, fold_alias, fold_name};
-use crate::dialect::{SqlError, structured};
+use super::{
+    clause,
+    expression::{cast, is_part},
+    identifier::{fold, fold_alias, fold_name},
+};
+use crate::dialect::{SqlError, structured, types::Type};
 
 /// Table functions that read columns of the relations before them.
 fn is_lateral_function(name: &ObjectName) -> bool {
@@ -34,8 +37,27 @@ pub(super) fn before(query: &mut Query) -> Result<(), SqlError> {
     body(&mut query.body)
 }
 
-pub(super) fn after(_query: &mut Query) -> Result<(), SqlError> {
+pub(super) fn after(query: &mut Query) -> Result<(), SqlError> {
+    conditions(&mut query.body);
     Ok(())
+}
+
+/// A part of a semi-structured value that is a condition: `WHERE v:active`.
+fn conditions(set: &mut SetExpr) {
+    match set {
+        SetExpr::Select(select) => {
+            for condition in [&mut select.selection, &mut select.having, &mut select.qualify].into_iter().flatten() {
+                if is_part(condition) {
+                    *condition = cast(condition.clone(), Type::Boolean, false);
+                }
+            }
+        }
+        SetExpr::SetOperation { left, right, .. } => {
+            conditions(left);
+            conditions(right);
+        }
+        _ => {}
+    }
 }
 
 fn refers_to(query: &Query, name: &str) -> bool {

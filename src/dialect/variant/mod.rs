@@ -11,17 +11,20 @@
 //! | DOUBLE | a number with an exponent: `1.912e2`, `3e0` |
 //! | DATE, TIME, TIMESTAMP_*, BINARY, infinities | a string that begins with U+0001 and the letter of a [`Tag`] |
 //! | a VARCHAR that itself begins with U+0001 | the same, with the letter `S` |
+//! | nothing, in `[1,,2]` | the same, with the letter `M` |
 //!
 //! [`show`] makes plain JSON of it for results, TO_JSON and VARCHAR; the tables keep the tagged text, so a DATE in a
 //! VARIANT is a DATE when it is read back. `value::parse` and `value::canonical` carry tags through untouched.
 //!
-//! An element that is missing (`undefined`) and JSON null are one thing here: `null`.
+//! SQL NULL within an array and JSON null are one thing here: `null`. An element left out of JSON text is marked, and
+//! shown as `null`.
 
 pub mod order;
 pub mod parse;
 pub mod scalar;
 pub mod scan;
 pub mod show;
+pub mod xml;
 
 use datafusion::common::{DataFusionError, Result};
 
@@ -53,10 +56,20 @@ pub enum Tag {
     Float,
     /// A plain string that begins with the mark.
     Text,
+    /// No value: the element left out of `[1,,2]`, which FLATTEN passes over.
+    Missing,
+}
+
+/// An element that was left out.
+pub const MISSING: &str = "\"\\u0001M\"";
+
+/// JSON null, or nothing at all.
+pub fn is_null(text: &str) -> bool {
+    text == "null" || text == MISSING
 }
 
 impl Tag {
-    const LETTERS: [(u8, Self); 8] = [
+    const LETTERS: [(u8, Self); 9] = [
         (b'D', Self::Date),
         (b'T', Self::Time),
         (b'N', Self::TimestampNtz),
@@ -65,6 +78,7 @@ impl Tag {
         (b'B', Self::Binary),
         (b'F', Self::Float),
         (b'S', Self::Text),
+        (b'M', Self::Missing),
     ];
 
     fn of(letter: u8) -> Option<Self> {
@@ -143,6 +157,7 @@ pub fn kind(text: &str) -> Kind {
             Some((Tag::TimestampTz, _)) => Kind::TimestampTz,
             Some((Tag::Binary, _)) => Kind::Binary,
             Some((Tag::Float, _)) => Kind::Double,
+            Some((Tag::Missing, _)) => Kind::Null,
         },
         Some(b'-' | b'0'..=b'9') if text.contains(['e', 'E']) => Kind::Double,
         Some(b'-' | b'0'..=b'9') if text.contains('.') => Kind::Decimal,

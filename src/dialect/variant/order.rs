@@ -110,27 +110,29 @@ fn instant(text: &str) -> (i64, u32) {
     (date.map_or(0, |t| t.and_utc().timestamp()), 0)
 }
 
-/// Bytes that compare as the value does, for sorting, grouping and joining by VARIANT.
-pub fn key(text: &str) -> Vec<u8> {
+/// Text that compares as the value does, for sorting, grouping and joining by VARIANT. Text, not bytes: window frames
+/// are defined over text.
+pub fn key(text: &str) -> String {
+    use std::fmt::Write;
     let kind = kind(text);
-    let mut out = vec![rank(kind)];
-    match kind {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push(char::from(b'0' + rank(kind)));
+    let written = match kind {
         Kind::Integer | Kind::Decimal | Kind::Double => {
             let bits = float(text).to_bits();
             let sortable = if bits >> 63 == 1 { !bits } else { bits | 1 << 63 };
-            out.extend(sortable.to_be_bytes());
             let (whole, fraction) = exact(text);
-            out.extend(((whole as u128) ^ (1 << 127)).to_be_bytes());
-            out.extend(fraction.as_bytes());
+            write!(out, "{sortable:016x}{:032x}{fraction}", (whole as u128) ^ (1 << 127))
         }
-        Kind::Varchar => out.extend(scan::string_of(text).unwrap_or_default().as_bytes()),
+        Kind::Varchar => out.write_str(&scan::string_of(text).unwrap_or_default()),
         Kind::Date | Kind::TimestampNtz | Kind::TimestampLtz | Kind::TimestampTz => {
             let (seconds, nanos) = instant(text);
-            out.extend(((seconds as u64) ^ (1 << 63)).to_be_bytes());
-            out.extend(nanos.to_be_bytes());
+            write!(out, "{:016x}{nanos:08x}", (seconds as u64) ^ (1 << 63))
         }
-        _ => out.extend(text.as_bytes()),
-    }
+        _ => out.write_str(text),
+    };
+    // writing to a string does not fail
+    debug_assert!(written.is_ok());
     out
 }
 

@@ -118,7 +118,7 @@ impl Reader<'_> {
                     if !first {
                         out.push(',');
                     }
-                    out.push_str("null");
+                    out.push_str(super::MISSING);
                 }
                 Some(_) => {
                     if !first {
@@ -266,8 +266,10 @@ impl Reader<'_> {
         }
         let word = &self.text[start..self.at];
         match word {
-            "null" | "undefined" => out.push_str("null"),
-            "true" | "false" => out.push_str(word),
+            "undefined" => out.push_str(super::MISSING),
+            _ if word.eq_ignore_ascii_case("null") => out.push_str("null"),
+            _ if word.eq_ignore_ascii_case("true") => out.push_str("true"),
+            _ if word.eq_ignore_ascii_case("false") => out.push_str("false"),
             "NaN" => out.push_str(&double(f64::NAN)),
             "Infinity" | "inf" | "+Infinity" => out.push_str(&double(f64::INFINITY)),
             "-Infinity" | "-inf" => out.push_str(&double(f64::NEG_INFINITY)),
@@ -295,7 +297,7 @@ mod tests {
     fn documents_become_canonical() {
         for (text, wanted) in [
             (r#" { "x" : "abc", "y" : false, "b": [ 1 , 2.50 ] } "#, r#"{"b":[1,2.5],"x":"abc","y":false}"#),
-            ("[-1, 12, 289, 2188, false,]", "[-1,12,289,2188,false,null]"),
+            ("[-1, 12, 289, 2188, FALSE,]", "[-1,12,289,2188,false,\"\\u0001M\"]"),
             ("1.912e2", "1.912e2"),
             ("100", "100"),
             ("-0.0", "0"),
@@ -304,7 +306,7 @@ mod tests {
             (r#""\u00e9\ud83d\ude00\/""#, "\"é😀/\""),
             ("[]", "[]"),
             ("{}", "{}"),
-            ("[1,,2]", "[1,null,2]"),
+            ("[1,,2]", "[1,\"\\u0001M\",2]"),
         ] {
             assert_eq!(parse(text, Duplicates::Refuse), Ok(Some(wanted.to_owned())), "{text}");
         }

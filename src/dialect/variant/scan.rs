@@ -203,7 +203,7 @@ pub fn find<'a>(mut text: &'a str, steps: &[Step]) -> Option<&'a str> {
             Step::Index(i) => elements(text)?.nth(*i)?,
         };
     }
-    Some(text)
+    Some(text).filter(|t| *t != super::MISSING)
 }
 
 /// `a.b[0]["c d"]`, or the form that the lowering writes: `["a"]["b"][0]`. `None` if it is not a path.

@@ -2,11 +2,14 @@
 
 use std::borrow::Cow;
 
-use super::{Tag, scan};
+use super::{Tag, scan, xml};
 use crate::dialect::function::value::float_text;
 
-/// Plain JSON, as Snowflake prints it: `1.912000000000000e+02`, dates as strings.
+/// As Snowflake prints it: plain JSON with `1.912000000000000e+02` and dates as strings; what came from XML as XML.
 pub fn show(text: &str) -> Cow<'_, str> {
+    if xml::is_element(text) {
+        return Cow::Owned(xml::lines(text));
+    }
     let bytes = text.as_bytes();
     let mut out = String::new();
     let (mut at, mut copied) = (0, 0);
@@ -52,6 +55,7 @@ pub fn show(text: &str) -> Cow<'_, str> {
 fn shown_string(text: &str) -> Option<String> {
     let (tag, content) = super::tagged(text)?;
     Some(match tag {
+        Tag::Missing => "null".to_owned(),
         Tag::Text => {
             let mut out = String::from("\"");
             out.push_str(content);
@@ -96,6 +100,7 @@ pub fn varchar(text: &str) -> Option<Cow<'_, str>> {
     match text.as_bytes().first() {
         Some(b'"') => Some(match super::tagged(text) {
             None => scan::unquote(text),
+            Some((Tag::Missing, _)) => return None,
             Some((Tag::Text, _)) => scan::string_of(text)?,
             Some((tag, content)) => Cow::Owned(content_of(tag, content)),
         }),

@@ -62,10 +62,10 @@ pub(super) const AGGREGATES: &[Aggregate] = &[
     Aggregate::new("array_union_agg", Arity::Exactly(1), array, |r| {
         // each value as often as in the array that has it most often
         let arrays = semi(r, 0)?;
-        let mut most: HashMap<Vec<u8>, (usize, usize, &str)> = HashMap::new();
+        let mut most: HashMap<String, (usize, usize, &str)> = HashMap::new();
         for value in arrays.iter().flatten().filter(|v| *v != "null") {
             let Some(items) = scan::elements(value) else { return fail("ARRAY_UNION_AGG takes arrays") };
-            let mut here: HashMap<Vec<u8>, usize> = HashMap::new();
+            let mut here: HashMap<String, usize> = HashMap::new();
             for item in items {
                 let key = order::key(item);
                 let count = here.entry(key.clone()).or_default();
