@@ -68,6 +68,15 @@ pub(super) fn write_manifest(
     compiled: HashMap<NodeId, (String, Option<std::path::PathBuf>)>,
     config: &Config,
 ) -> Result<(), Diagnostic> {
+    manifest::write(target, &manifest(project, compiled, config))
+}
+
+/// The manifest as it would be written.
+pub(super) fn manifest(
+    project: &Project,
+    compiled: HashMap<NodeId, (String, Option<std::path::PathBuf>)>,
+    config: &Config,
+) -> Json {
     let context = ManifestContext {
         project: project.name.clone(),
         adapter: project.profile.type_.clone(),
@@ -79,7 +88,7 @@ pub(super) fn write_manifest(
         docs: docs(project),
         compiled,
     };
-    manifest::write(target, project.graph.nodes().chain(&project.disabled), &context)
+    manifest::of(project.graph.nodes().chain(&project.disabled), &context)
 }
 
 /// Macros of the user's packages; the built-in ones have no file that a reader could open.
@@ -127,8 +136,20 @@ pub(super) fn inline(project: &Project, sql: &str) -> Arc<NodeResult> {
     result(NodeLabel { id, kind, what: "inline query".to_owned(), name: "inline_query".to_owned() }, sql, None)
 }
 
+/// The result of `run-operation`, well so far.
+pub(super) fn operation(project: &Project, name: &str) -> NodeResult {
+    let (package, name) = name.split_once('.').unwrap_or((&project.name, name));
+    let id = NodeId::new(format!("macro.{package}.{name}"));
+    let label = NodeLabel { id, kind: crate::names::ResourceType::Operation, what: "operation".into(), name: name.to_owned() };
+    NodeResult { compiled_code: None, ..done(label, "", None) }
+}
+
 fn result(label: NodeLabel, sql: &str, path: Option<std::path::PathBuf>) -> Arc<NodeResult> {
-    Arc::new(NodeResult {
+    Arc::new(done(label, sql, path))
+}
+
+fn done(label: NodeLabel, sql: &str, path: Option<std::path::PathBuf>) -> NodeResult {
+    NodeResult {
         node: Arc::new(label),
         status: Status::Success,
         message: String::new(),
@@ -142,7 +163,8 @@ fn result(label: NodeLabel, sql: &str, path: Option<std::path::PathBuf>) -> Arc<
         timing: vec![],
         elapsed: Duration::ZERO,
         adapter_response: Map::new(),
-    })
+        batches: None,
+    }
 }
 
 /// A report of results that no run made.

@@ -9,6 +9,8 @@ mod command;
 mod config;
 mod interrupt;
 mod message;
+mod sampling;
+mod stateful;
 mod stdout;
 mod workspace;
 

@@ -4,6 +4,8 @@
 //! nodes that would write one table, a cycle. Nothing here reads files or renders templates.
 
 mod cycle;
+mod definition;
+mod facts;
 mod node;
 mod selection;
 mod selector;
@@ -11,12 +13,14 @@ mod selector;
 use std::{cmp::Reverse, collections::BinaryHeap, path::Path};
 
 use indexmap::{IndexMap, IndexSet, map::Entry};
+pub use definition::Definition;
+pub use facts::{Changes, Facts};
 pub use node::*;
 use petgraph::{
     Direction,
     graph::{DiGraph, NodeIndex},
 };
-pub use selection::{IndirectSelection, Selection, SelectionArgs, select};
+pub use selection::{IndirectSelection, Named, Selection, SelectionArgs, select};
 
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, Place},

@@ -36,6 +36,8 @@ pub struct Node {
     pub meta: IndexMap<String, Json>,
     /// `None` for tests without stored failures, analyses, operations and ephemeral models.
     pub relation: Option<RelationName>,
+    /// What templates call `this`: the relation, or the name that it would have.
+    pub this: Option<RelationName>,
     /// dbt's `alias`, as configured (before folding).
     pub alias: String,
     /// What `ref()` and `source()` named, in order of appearance, with their places.

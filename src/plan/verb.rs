@@ -10,6 +10,8 @@ pub enum Verb {
     Test,
     Seed,
     Snapshot,
+    /// Relations of another run, made our own.
+    Clone,
     /// Sources with adapters only.
     Ingest,
 }
@@ -23,6 +25,7 @@ impl Verb {
             Self::Test => matches!(kind, R::Test | R::UnitTest),
             Self::Seed => kind == R::Seed,
             Self::Snapshot => kind == R::Snapshot,
+            Self::Clone => matches!(kind, R::Model | R::Seed | R::Snapshot),
             Self::Ingest => kind == R::Source,
         }
     }
@@ -34,6 +37,7 @@ impl Verb {
             Self::Test => "test",
             Self::Seed => "seed",
             Self::Snapshot => "snapshot",
+            Self::Clone => "clone",
             Self::Ingest => "ingest",
         }
     }
@@ -47,6 +51,7 @@ pub enum Action {
     Seed,
     Materialize,
     Snapshot,
+    Clone,
     Test,
 }
 

@@ -210,9 +210,6 @@ impl Drafting<'_> {
         if let Some(alias) = &config.alias {
             node.alias = alias.clone();
         }
-        if !stored && !node.is_ephemeral() {
-            return;
-        }
         let mut context = NodeContext::new(node.kind, node.package.as_str(), node.name.as_str());
         context.unique_id = node.id.to_string();
         context.config = Arc::new(node.config.all.clone());
@@ -224,7 +221,8 @@ impl Drafting<'_> {
         match self.namer.name(&config, &node.alias, self.quoting(), &context, &node.fqn, &place) {
             Ok((relation, alias)) => {
                 node.alias = alias;
-                node.relation = stored.then_some(relation);
+                node.relation = stored.then(|| relation.clone());
+                node.this = Some(relation);
             }
             Err(more) => {
                 faults.extend(more);
@@ -311,6 +309,7 @@ pub fn blank_node(
         description: String::new(),
         columns: IndexMap::new(),
         config,
+        this: None,
         relation: None,
         refs: vec![],
         sources: vec![],

@@ -4,7 +4,7 @@
 use std::{
     collections::{HashMap, HashSet},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use chrono::{DateTime, Utc};
@@ -28,7 +28,7 @@ use crate::{
     diagnostic::{Diagnostic, Diagnostics, Place, SourceFile},
     graph::{Graph, Node},
     names::{NodeId, ResourceType, nearest},
-    template::{Environment, EnvironmentLookup, MacroFile, ProjectContext, jinja::named_blocks},
+    template::{Environment, EnvironmentLookup, MacroFile, ProjectContext, Rows, jinja::named_blocks},
 };
 
 /// What the command line and the process environment say. The only door through which either comes in.
@@ -52,6 +52,8 @@ pub struct LoadOptions {
     pub flags: Map<String, Json>,
     pub invocation_id: String,
     pub run_started_at: DateTime<Utc>,
+    /// `--empty`, `--sample`.
+    pub rows: Rows,
 }
 
 impl LoadOptions {
@@ -70,6 +72,7 @@ impl LoadOptions {
             flags: Map::new(),
             invocation_id: String::new(),
             run_started_at: DateTime::UNIX_EPOCH,
+            rows: Rows::All,
         }
     }
 }
@@ -477,6 +480,8 @@ fn finish(
         macros,
         groups,
         disabled: disabled_nodes,
+        rows: options.rows.clone(),
+        deferred: OnceLock::new(),
         references,
         bodies,
     })

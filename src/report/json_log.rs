@@ -76,7 +76,7 @@ impl JsonLog {
                     "stats": {
                         "pass": stats(&[Status::Success, Status::Pass]),
                         "warn": stats(&[Status::Warn]),
-                        "error": stats(&[Status::Error, Status::Fail]),
+                        "error": stats(&[Status::Error, Status::Fail, Status::PartialSuccess]),
                         "skip": stats(&[Status::Skipped]),
                         "noop": stats(&[Status::NoOp]),
                         "total": results.len(),
@@ -179,7 +179,7 @@ fn info(node: &NodeLabel, status: &str) -> Json {
 
 fn level_of(status: Status) -> LogLevel {
     match status {
-        Status::Error | Status::Fail => LogLevel::Error,
+        Status::Error | Status::Fail | Status::PartialSuccess => LogLevel::Error,
         Status::Warn => LogLevel::Warn,
         _ => LogLevel::Info,
     }

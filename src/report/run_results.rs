@@ -9,7 +9,7 @@ use crate::{
     diagnostic::{Diagnostic, Style, render},
     run::{
         RunReport,
-        event::{NodeResult, Status},
+        event::{Batch, NodeResult, Status},
     },
     state::write_atomically,
 };
@@ -71,8 +71,15 @@ fn result(r: &NodeResult) -> Json {
         "compiled": r.compiled_code.is_some(),
         "compiled_code": r.compiled_code,
         "relation_name": r.relation_name,
-        "batch_results": Json::Null,
+        "batch_results": batches(r),
     })
+}
+
+/// dbt's shape: pairs of moments.
+fn batches(r: &NodeResult) -> Json {
+    let Some(batches) = &r.batches else { return Json::Null };
+    let pairs = |list: &[Batch]| list.iter().map(|(from, to)| json!([time(*from), time(*to)])).collect::<Vec<_>>();
+    json!({"successful": pairs(&batches.successful), "failed": pairs(&batches.failed)})
 }
 
 fn time(t: DateTime<Utc>) -> String {

@@ -69,7 +69,7 @@ impl Summary<'_> {
             "Done. PASS={} WARN={} ERROR={} SKIP={} NO-OP={} TOTAL={}",
             count(&[Status::Success, Status::Pass]),
             count(&[Status::Warn]),
-            count(&[Status::Error, Status::Fail]),
+            count(&[Status::Error, Status::Fail, Status::PartialSuccess]),
             count(&[Status::Skipped]),
             count(&[Status::NoOp]),
             self.results.len()

@@ -96,6 +96,7 @@ async fn store(task: &Task, compiled: &CompiledNode, rows: &str, offset: usize) 
         content: Content::Query(rows.to_owned()),
         how,
         comment: None,
+        not_null: vec![],
         column_comments: Default::default(),
         properties: task.properties(),
     };

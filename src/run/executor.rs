@@ -36,7 +36,6 @@ pub async fn execute(plan: Plan, deps: Deps, options: RunOptions, events: Unboun
         threads: context.options.threads.max(1),
         target: context.options.target.clone(),
     });
-    warn_left_out(&context, &plan);
     list_relations(&context, &plan).await;
 
     let mut run = Run {
@@ -137,6 +136,7 @@ impl Run {
             label,
             step: self.plan.steps[step].clone(),
             thread: format!("Thread-{thread} (worker)"),
+            comment: std::sync::OnceLock::new(),
         };
         let id = self.tasks.spawn(task.run()).id();
         self.running.insert(id, Running { step, index, thread, since: Instant::now() });
@@ -263,17 +263,6 @@ async fn list_relations(context: &Context, plan: &Plan) {
     }
 }
 
-fn warn_left_out(context: &Context, plan: &Plan) {
-    let Some(first) = plan.left_out.first() else { return };
-    // one message: a project has as many unit tests as its authors were careful
-    let what = match plan.left_out.len() {
-        1 => format!("`{first}` was not run"),
-        n => format!("{n} unit tests were not run, the first is `{first}`"),
-    };
-    let diagnostic = Diagnostic::warning("run/left-out", format!("{what}: this build of segue reads unit tests but does not run them"));
-    context.send(Event::Warning { node: None, diagnostic });
-}
-
 fn broken(label: &NodeLabel, error: JoinError) -> Diagnostic {
     match error.try_into_panic() {
         Ok(panic) => {
@@ -306,6 +295,7 @@ pub(super) fn bare(node: Arc<NodeLabel>, status: Status, message: String, diagno
         timing: vec![],
         elapsed: std::time::Duration::ZERO,
         adapter_response: Map::new(),
+        batches: None,
     }
 }
 

@@ -26,11 +26,13 @@ pub(super) async fn of_node(task: &Task, hooks: &[Hook], session: &mut Box<dyn S
     for hook in ordered {
         let compile = Arc::clone(&task.context.deps.compile);
         let (id, template, place) = (task.node.id.clone(), hook.sql.clone(), task.node.declared_at());
-        let sql = blocking(move || compile.render(Some(&id), &template, &place, &Map::new())).await?;
+        let rendered = blocking(move || compile.render(Some(&id), &template, &place, &Map::new())).await?;
+        task.log_lines(&rendered.logs);
+        let sql = rendered.sql;
         for range in session.split(&sql) {
             let statement = &sql[range];
             task.log_sql(statement);
-            session.execute(statement).await.map_err(|e| {
+            session.execute(&task.commented(statement)).await.map_err(|e| {
                 let which = if before { "pre-hook" } else { "post-hook" };
                 placed(e, &task.node, None, 0).note(format!("in the {which} `{}`", one_line(statement)))
             })?;
@@ -60,13 +62,17 @@ pub(super) async fn on_run(context: &Arc<Context>, which: &str, hooks: &[RunHook
         let (compile, given, extra) = (Arc::clone(&context.deps.compile), hook.clone(), extra.clone());
         let rendered = blocking(move || compile.render(None, &given.sql, &given.place, &extra)).await;
         let ended = match rendered {
-            Ok(sql) => script(session.as_mut(), &sql, which, &hook.place).await.map(|()| sql),
+            Ok(text) => {
+                context.log_lines(&text.logs);
+                script(session.as_mut(), &text.sql, which, &hook.place).await.map(|()| text.sql)
+            }
             Err(e) => Err(e),
         };
         let failed = ended.is_err();
+        let thread = "MainThread".to_owned();
         let result = match ended {
-            Ok(sql) => NodeResult { compiled_code: Some(sql), ..bare(label, Status::Success, "OK".into(), vec![]) },
-            Err(faults) => bare(label, Status::Error, first_message(&faults), faults.0),
+            Ok(sql) => NodeResult { thread, compiled_code: Some(sql), ..bare(label, Status::Success, "OK".into(), vec![]) },
+            Err(faults) => NodeResult { thread, ..bare(label, Status::Error, first_message(&faults), faults.0) },
         };
         results.push(NodeResult { elapsed: began.elapsed(), ..result });
         if failed {

@@ -6,15 +6,16 @@ use chrono::Utc;
 
 use super::{
     compile::{CompiledNode, placed, whole},
-    event::Status,
-    hooks, incremental, script,
+    contract, custom,
+    event::{Event, Status},
+    hooks, incremental, microbatch, script,
     step::{Progress, Task},
 };
 use crate::{
     diagnostic::{Diagnostic, Diagnostics},
     engine::{Content, EngineError, How, Publish, Published, RelationKind},
     graph::OnSchemaChange,
-    names::{RelationName, nearest},
+    names::{Identifier, RelationName, nearest},
     state,
 };
 
@@ -26,29 +27,110 @@ pub(super) async fn run(task: &Task, progress: &mut Progress) -> Result<Status, 
         return Err(Diagnostic::error("run/empty-sql", format!("`{}` compiles to no SQL", node.name)).at(whole(node), "").into());
     }
     let started = Utc::now();
-    let ended = publish(task, progress, &relation, &compiled).await;
+    let ended = match (task.context.deps.compile.materialization(node), microbatch::is_batched(node)) {
+        (Some(name), _) => custom::run(task, progress, &name, &compiled).await.map(|()| Status::Success),
+        (None, true) => microbatch::run(task, progress, &relation).await,
+        (None, false) => publish(task, progress, &relation, &compiled).await.map(|()| Status::Success),
+    };
     progress.timing.push(("execute", started, Utc::now()));
-    ended.map(|()| Status::Success)
+    ended
 }
 
 async fn publish(task: &Task, progress: &mut Progress, relation: &RelationName, compiled: &CompiledNode) -> Result<(), Diagnostics> {
     let how = how(task, relation, compiled).await?;
-    task.write_executed(&script::of(relation, &how, &compiled.sql))?;
-    task.log_sql(&compiled.sql);
     let config = &task.node.config;
     let mut session = task.context.deps.engine.session();
     hooks::of_node(task, &config.pre_hook, &mut session, true).await?;
+    write(task, progress, relation, compiled, how).await?;
+    hooks::of_node(task, &config.post_hook, &mut session, false).await
+}
+
+/// One version of the relation: the contract checked, the query staged where it needs a session, one commit.
+pub(super) async fn write(
+    task: &Task,
+    progress: &mut Progress,
+    relation: &RelationName,
+    compiled: &CompiledNode,
+    how: How,
+) -> Result<(), Diagnostics> {
+    let contract = contract::of(task, compiled).await?;
+    let sql = contract.as_ref().map_or_else(|| compiled.sql.clone(), |c| c.query(&compiled.sql));
+    let shift = contract.as_ref().map_or(0, |c| c.offset());
+    let script = script::of(relation, &how, &sql, contract.as_ref().map(|c| c.definitions.as_str()));
+    task.write_executed(&script)?;
+    task.log_sql(&script);
     let kind = if matches!(how, How::View) { RelationKind::View } else { RelationKind::Table };
     let mut properties = task.properties();
     properties.insert(state::FINGERPRINT.into(), fingerprint(task, &compiled.sql));
     let (comment, column_comments) = comments(task);
-    let publish =
-        Publish { relation: relation.clone(), content: Content::Query(compiled.sql.clone()), how, comment, column_comments, properties };
-    let published = send(task, &publish).await.map_err(|e| placed(e, &task.node, Some(compiled), 0))?;
-    task.context.catalog.record(relation, kind, &published.version, publish.properties);
+    let staged = match (&compiled.header, kind) {
+        (Some(header), RelationKind::Table) => Some(stage(task, relation, header, &sql, compiled, shift).await?),
+        _ => None,
+    };
+    let content = Content::Query(staged.as_ref().map_or_else(|| sql.clone(), |s| format!("select * from {s}")));
+    let not_null = contract.map(|c| c.not_null).filter(|_| kind == RelationKind::Table).unwrap_or_default();
+    let publish = Publish { relation: relation.clone(), content, how, comment, column_comments, not_null, properties };
+    let published = send(task, &publish).await.map_err(|e| match staged {
+        Some(_) => placed(e, &task.node, None, 0),
+        None => placed(e, &task.node, Some(compiled), shift),
+    });
+    if let Some(staged) = &staged {
+        // what is left of it harms nobody
+        let _ = task.context.deps.engine.session().execute(&format!("drop table if exists {staged}")).await;
+    }
+    let published = published?;
+    task.context.catalog.record(relation, kind, &published.version, publish.properties.clone());
     progress.rows = published.rows;
     progress.message = published.message;
-    hooks::of_node(task, &config.post_hook, &mut session, false).await
+    warn_undescribed(task, relation, &publish.column_comments).await;
+    Ok(())
+}
+
+/// `sql_header`: statements that the query needs before it, in its session. What the query gives waits in a table of its own
+/// for the one commit that publishes it.
+async fn stage(
+    task: &Task,
+    relation: &RelationName,
+    header: &str,
+    sql: &str,
+    compiled: &CompiledNode,
+    shift: usize,
+) -> Result<RelationName, Diagnostics> {
+    let staged = relation.schema_name().relation(Identifier::exact(format!("{}__dbt_tmp", relation.name.as_str())));
+    let mut session = task.context.deps.engine.session();
+    for range in session.split(header) {
+        task.log_sql(&header[range.clone()]);
+        session.execute(&task.commented(&header[range])).await.map_err(|e| placed(e, &task.node, None, 0).note("in the `sql_header`"))?;
+    }
+    let head = format!("create or replace table {staged} as (\n");
+    let sql = sql.trim_end().trim_end_matches(';');
+    session.execute(&format!("{head}{sql}\n)")).await.map_err(|e| placed(e, &task.node, Some(compiled), shift + head.len()))?;
+    Ok(staged)
+}
+
+/// Columns that `persist_docs` has a text for and the relation does not have (dbt documentation, "persist_docs").
+async fn warn_undescribed(task: &Task, relation: &RelationName, comments: &BTreeMap<String, String>) {
+    if comments.is_empty() {
+        return;
+    }
+    let Ok(Some(columns)) = task.context.deps.engine.columns(relation).await else { return };
+    let missing: Vec<&str> = task
+        .node
+        .columns
+        .values()
+        .filter(|c| comments.contains_key(&c.name))
+        .filter(|c| {
+            let wanted = if c.quote == Some(true) { Identifier::exact(c.name.as_str()) } else { Identifier::parse(&c.name) };
+            !columns.iter().any(|found| found.name == wanted)
+        })
+        .map(|c| c.name.as_str())
+        .collect();
+    if !missing.is_empty() {
+        let message =
+            format!("The following columns are specified in the schema but are not present in the database: {}", missing.join(", "));
+        let diagnostic = Diagnostic::warning("run/missing-columns", message).at(task.node.declared_at(), "described here");
+        task.context.send(Event::Warning { node: Some(std::sync::Arc::clone(&task.label)), diagnostic });
+    }
 }
 
 /// One publish, tried again while its fault is transient (a commit that collided).
@@ -65,15 +147,17 @@ pub(super) async fn send(task: &Task, publish: &Publish) -> Result<Published, En
         .await
 }
 
-async fn how(task: &Task, relation: &RelationName, compiled: &CompiledNode) -> Result<How, Diagnostics> {
+pub(super) async fn how(task: &Task, relation: &RelationName, compiled: &CompiledNode) -> Result<How, Diagnostics> {
     let node = &task.node;
     match node.config.materialized.as_str() {
         "table" => Ok(How::Table),
         "view" => Ok(How::View),
+        // refreshed whenever it is built: on the local engine a materialized view is a table
+        "materialized_view" | "dynamic_table" => Ok(How::Table),
         "incremental" => {
             let engine = task.context.deps.engine.as_ref();
             let existing = task.context.catalog.find(engine, relation).await.map_err(|e| placed(e, node, None, 0))?;
-            let full = node.config.full_refresh.unwrap_or(task.context.options.full_refresh);
+            let full = full_refresh(task);
             // a strategy that is wrong is wrong on the first run too
             let columns = match existing.is_some() && incremental::needs_columns(&node.config) {
                 true => merged_columns(task, relation, compiled).await?,
@@ -89,7 +173,9 @@ async fn how(task: &Task, relation: &RelationName, compiled: &CompiledNode) -> R
         }
         other => {
             let known = ["table", "view", "incremental", "ephemeral"];
-            let fault = Diagnostic::error("run/unknown-materialization", format!("`{other}` is no materialization")).at(whole(node), "");
+            // dbt's sentence: programs look for it
+            let message = format!("No materialization '{other}' was found for adapter datafusion! (searched types 'datafusion', 'snowflake', 'default')");
+            let fault = Diagnostic::error("run/unknown-materialization", message).at(whole(node), "");
             Err(match nearest(other, known) {
                 Some(near) => fault.help(format!("did you mean `{near}`?")),
                 None => fault.help("there are `table`, `view`, `incremental` and `ephemeral`"),
@@ -114,6 +200,11 @@ async fn merged_columns(task: &Task, relation: &RelationName, compiled: &Compile
             Ok(outcome.schema.fields().iter().map(|f| f.name().clone()).collect())
         }
     }
+}
+
+/// A node's own `full_refresh` wins over the flag.
+pub(super) fn full_refresh(task: &Task) -> bool {
+    task.node.config.full_refresh.unwrap_or(task.context.options.full_refresh)
 }
 
 fn fingerprint(task: &Task, sql: &str) -> String {

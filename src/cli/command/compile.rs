@@ -31,7 +31,7 @@ pub(super) fn run(selecting: &Selecting, inline: Option<&str>, full_refresh: boo
         return Ok(0);
     }
 
-    let selection = chosen(&project.graph, selecting, &project.name, config)?;
+    let selection = chosen(&project, selecting, config)?;
     let mut faults = Diagnostics::default();
     let mut compiled = vec![];
     for node in selection.nodes.iter().filter_map(|id| project.graph.node(id)).filter(|n| has_sql(n)) {

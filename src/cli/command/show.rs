@@ -39,7 +39,7 @@ pub(super) fn run(selecting: &Selecting, inline: Option<&str>, limit: i64, outpu
         print(&rendered(None, &outcome, output, config));
         results.push(artifacts::inline(&project, &compiled.sql));
     } else {
-        let selection = chosen(&project.graph, selecting, &project.name, config)?;
+        let selection = chosen(&project, selecting, config)?;
         let nodes: Vec<&Node> = selection.nodes.iter().filter_map(|id| project.graph.node(id)).collect();
         // tests come along with their nodes; they are shown when nothing else is
         let only_tests = nodes.iter().all(|n| n.kind == ResourceType::Test);

@@ -20,6 +20,7 @@ mod fault;
 mod landing;
 mod planner;
 mod publish;
+mod replacement;
 mod session;
 mod statement;
 #[cfg(test)]

@@ -102,7 +102,8 @@ impl Inner {
                 let plan = self.plan_query(sql, &Scope::new(names.clone())).await?;
                 let schema = stored_schema(&plan)?;
                 let store = self.lake.table_store(&publish.relation).map_err(fault::lake)?;
-                (schema.clone(), self.write_plan(sql, plan, store, schema, &[]).await?)
+                let checked = not_null(&schema, &publish.not_null);
+                (schema, self.write_plan(sql, plan, store, checked, &[]).await?)
             }
             Content::Rows(batches, schema) => {
                 let schema = storage_schema(schema).map_err(fault::lake)?;
@@ -141,7 +142,7 @@ impl Inner {
             partition_by: partition_by.clone(),
             ..commit_of(&publish, change, schema.clone())
         };
-        let files = self.write_plan(sql, plan, store, schema.clone(), &partition_by).await?;
+        let files = self.write_plan(sql, plan, store, not_null(&schema, &publish.not_null), &partition_by).await?;
         let rows = rows_of(&files);
         let commit = match strategy {
             Strategy::Append => finish(Change::Append, files, Removed::None),
@@ -149,6 +150,11 @@ impl Inner {
             Strategy::Merge { unique_key, update_columns, predicates } => {
                 let staged = Staged { table: &table, files, schema: &schema };
                 let (add, remove) = self.merge_staged(staged, &unique_key, update_columns.as_deref(), &predicates).await?;
+                finish(Change::Rewrite, add, remove)
+            }
+            Strategy::Replace { predicates } => {
+                let staged = Staged { table: &table, files, schema: &schema };
+                let (add, remove) = self.replace_matching(staged, &predicates).await?;
                 finish(Change::Rewrite, add, remove)
             }
             Strategy::DeleteInsert { unique_key, predicates } => {
@@ -160,6 +166,22 @@ impl Inner {
         let version = self.lake.commit(Some(&table), commit).await.map_err(fault::lake)?;
         Ok(Published { rows: Some(rows), message: format!("SUCCESS {rows}"), version: version.to_string() })
     }
+}
+
+/// The schema with marks on the columns that refuse NULL, for the writer alone.
+fn not_null(schema: &SchemaRef, columns: &[String]) -> SchemaRef {
+    if columns.is_empty() {
+        return schema.clone();
+    }
+    let fields = schema.fields().iter().map(|f| match columns.iter().any(|c| c.eq_ignore_ascii_case(f.name())) {
+        true => {
+            let mut metadata = f.metadata().clone();
+            metadata.insert(super::execution::NOT_NULL.to_owned(), "true".to_owned());
+            Arc::new(f.as_ref().clone().with_metadata(metadata))
+        }
+        false => f.clone(),
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 /// The table's columns after the change (dbt documentation, "What if the columns of my incremental model change?").
@@ -219,5 +241,5 @@ pub(super) fn fitted_column(found: Option<(Expr, &Field)>, wanted: &Field) -> Ex
 
 /// Properties that a change by a plain statement keeps.
 pub(super) fn plain(relation: &RelationName, how: How, content: Content) -> Publish {
-    Publish { relation: relation.clone(), content, how, comment: None, column_comments: BTreeMap::new(), properties: BTreeMap::new() }
+    Publish { relation: relation.clone(), content, how, comment: None, column_comments: BTreeMap::new(), not_null: vec![], properties: BTreeMap::new() }
 }

@@ -69,7 +69,7 @@ async fn seed(task: &Task, progress: &mut Progress) -> Result<(), Diagnostics> {
     let (comment, column_comments) = materialize::comments(task);
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     let content = Content::Rows(batches, schema);
-    let publish = Publish { relation: relation.clone(), content, how: How::Table, comment, column_comments, properties };
+    let publish = Publish { relation: relation.clone(), content, how: How::Table, comment, column_comments, not_null: vec![], properties };
     let published = materialize::send(task, &publish).await.map_err(|e| placed(e, &node, None, 0))?;
     task.context.catalog.record(&relation, RelationKind::Table, &published.version, publish.properties);
     progress.rows = Some(rows as u64);

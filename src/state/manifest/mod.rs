@@ -63,8 +63,8 @@ pub struct DocEntry {
 }
 
 /// Writes `manifest.json` into `target`, whole or not at all.
-pub fn write<'a>(target: &Path, nodes: impl IntoIterator<Item = &'a Node>, context: &ManifestContext) -> Result<(), Diagnostic> {
-    write_atomically(&target.join("manifest.json"), of(nodes, context).to_string().as_bytes())
+pub fn write(target: &Path, manifest: &Json) -> Result<(), Diagnostic> {
+    write_atomically(&target.join("manifest.json"), manifest.to_string().as_bytes())
 }
 
 /// Disabled nodes go to `disabled`, all else to the key of its type.
