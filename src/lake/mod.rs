@@ -6,8 +6,12 @@
 //! is what readers see. Nothing here knows SQL.
 
 mod commit;
+mod definition;
 mod error;
+mod grave;
 mod location;
+mod overlay;
+mod rules;
 mod schema;
 mod table;
 mod view;
@@ -15,8 +19,11 @@ mod warehouse;
 mod write;
 
 pub use commit::{Change, Commit, Removed};
+pub use definition::{FolderFile, FunctionArgument, FunctionFile, FunctionOverload, SequenceFile};
 pub use error::LakeError;
-pub use schema::{comment_of, storage_field, storage_schema};
+pub use overlay::Transaction;
+pub use rules::{ColumnRules, Constraint, ConstraintKind, Identity};
+pub use schema::{comment_of, with_comment, storage_field, storage_schema};
 pub use table::LakeTable;
 pub use view::{ViewColumn, ViewFile};
 pub use warehouse::{Entry, Lake};

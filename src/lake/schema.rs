@@ -15,7 +15,7 @@ pub fn storage_field(field: &Field) -> Result<Field, LakeError> {
     let mut metadata: HashMap<String, String> = field
         .metadata()
         .iter()
-        .filter(|(k, _)| k.starts_with("segue.") || *k == COMMENT_KEY)
+        .filter(|(k, _)| (k.starts_with("segue.") || *k == COMMENT_KEY) && !super::rules::OF_THE_TABLE.contains(&k.as_str()))
         .map(|(k, v)| (k.clone(), v.clone()))
         .collect();
     let data_type = match field.data_type() {
@@ -65,7 +65,8 @@ pub fn comment_of(field: &Field) -> Option<&str> {
     field.metadata().get(COMMENT_KEY).map(String::as_str)
 }
 
-pub(super) fn with_comment(field: &Field, comment: &str) -> Field {
+/// The field with another comment.
+pub fn with_comment(field: &Field, comment: &str) -> Field {
     let mut metadata = field.metadata().clone();
     metadata.insert(COMMENT_KEY.into(), comment.into());
     field.clone().with_metadata(metadata)

@@ -83,6 +83,36 @@ impl LakeTable {
             .map_err(|e| self.fail("read", e))
     }
 
+    /// The live files.
+    #[allow(deprecated)] // whole actions are wanted here: they are written into another log
+    pub(super) async fn adds(&self) -> Result<Vec<deltalake::kernel::Add>, LakeError> {
+        let snapshot = self.delta.snapshot().map_err(|e| self.fail("read", e))?;
+        snapshot
+            .snapshot()
+            .file_views(&self.delta.log_store(), None)
+            .map_ok(|f| f.add_action())
+            .try_collect()
+            .await
+            .map_err(|e| self.fail("read", e))
+    }
+
+    /// Rows and bytes of the live files, as the log tells them.
+    pub async fn size(&self) -> Result<(u64, u64), LakeError> {
+        let files: Vec<super::WrittenFile> = self.adds().await?.into_iter().map(super::WrittenFile::of).collect();
+        Ok((files.iter().map(|f| f.rows).sum(), files.iter().map(|f| f.bytes).sum()))
+    }
+
+    /// Milliseconds since 1970 of the first and the last commit that the log still has.
+    pub fn times(&self) -> (Option<i64>, Option<i64>) {
+        let created = self.delta.snapshot().ok().and_then(|s| s.metadata().created_time());
+        let folder = self.delta.log_store().root_url().to_file_path().ok();
+        let newest = folder.map(|f| f.join("_delta_log").join(format!("{:020}.json", self.version())));
+        let altered = newest
+            .and_then(|p| std::fs::metadata(p).ok()?.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok())
+            .map(|d| d.as_millis() as i64);
+        (created, altered.or(created))
+    }
+
     /// The last version that an application recorded with a `txn` action.
     pub async fn application_version(&self, app_id: &str) -> Result<Option<i64>, LakeError> {
         let snapshot = self.delta.snapshot().map_err(|e| self.fail("read", e))?;

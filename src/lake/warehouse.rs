@@ -13,6 +13,7 @@ use url::Url;
 
 use super::{
     LakeError, LakeTable, ViewFile,
+    grave::Keep,
     location::{VIEW_SUFFIX, identifier, relation_path, segment},
 };
 use crate::names::{Identifier, RelationName, SchemaName};
@@ -29,9 +30,17 @@ pub struct Entry {
 }
 
 /// A local warehouse. Cheap to share; opened tables are kept and refreshed.
+#[derive(Clone)]
 pub struct Lake {
-    root: PathBuf,
-    opened: Mutex<HashMap<RelationName, LakeTable>>,
+    pub(super) shared: Arc<Shared>,
+    /// Relations that this handle has elsewhere: temporary ones, and those that an open transaction changed.
+    pub(super) overlay: Arc<Mutex<HashMap<RelationName, PathBuf>>>,
+}
+
+pub(super) struct Shared {
+    pub(super) root: PathBuf,
+    /// By folder: handles may see different folders under one name.
+    opened: Mutex<HashMap<PathBuf, LakeTable>>,
     marked: std::sync::atomic::AtomicBool,
 }
 
@@ -48,17 +57,18 @@ impl Lake {
         }
         let root = relative_to.join(location.strip_prefix("file://").unwrap_or(location));
         let root = std::path::absolute(&root).map_err(|e| LakeError::storage("open", &root.display().to_string(), &e))?;
-        let lake = Self { root, opened: Mutex::default(), marked: false.into() };
+        let shared = Shared { root, opened: Mutex::default(), marked: false.into() };
+        let lake = Self { shared: Arc::new(shared), overlay: Arc::default() };
         lake.check_mark()?;
         Ok(lake)
     }
 
     pub fn root(&self) -> &FsPath {
-        &self.root
+        &self.shared.root
     }
 
     fn check_mark(&self) -> Result<bool, LakeError> {
-        let path = self.root.join(MARK);
+        let path = self.shared.root.join(MARK);
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
@@ -67,7 +77,7 @@ impl Lake {
         let mark: serde_json::Value =
             serde_json::from_str(&text).map_err(|e| LakeError::Damaged { place: path.display().to_string(), cause: e.to_string() })?;
         match mark.get("format").and_then(serde_json::Value::as_u64) {
-            Some(found) if found > FORMAT => Err(LakeError::NewerWarehouse { root: self.root.display().to_string(), found, known: FORMAT }),
+            Some(found) if found > FORMAT => Err(LakeError::NewerWarehouse { root: self.shared.root.display().to_string(), found, known: FORMAT }),
             Some(_) => Ok(true),
             None => Err(LakeError::Damaged { place: path.display().to_string(), cause: "no `format` in it".into() }),
         }
@@ -76,19 +86,19 @@ impl Lake {
     /// Writes the format mark with the first change.
     pub(super) async fn mark(&self) -> Result<(), LakeError> {
         use std::sync::atomic::Ordering::Relaxed;
-        if self.marked.load(Relaxed) {
+        if self.shared.marked.load(Relaxed) {
             return Ok(());
         }
         if !self.check_mark()? {
             let text = format!("{{\"format\": {FORMAT}}}\n");
-            self.replace_file(&self.root.join(MARK), text.as_bytes())?;
+            self.replace_file(&self.shared.root.join(MARK), text.as_bytes())?;
         }
-        self.marked.store(true, Relaxed);
+        self.shared.marked.store(true, Relaxed);
         Ok(())
     }
 
     /// A complete new file in one step, by renaming.
-    fn replace_file(&self, path: &FsPath, content: &[u8]) -> Result<(), LakeError> {
+    pub(super) fn replace_file(&self, path: &FsPath, content: &[u8]) -> Result<(), LakeError> {
         let fail = |e: &std::io::Error| LakeError::storage("write", &path.display().to_string(), e);
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(|e| fail(&e))?;
@@ -107,18 +117,23 @@ impl Lake {
 
     /// The folder of a table, whether it exists or not.
     pub fn table_folder(&self, relation: &RelationName) -> PathBuf {
-        self.root.join(relation_path(relation))
+        self.home(relation).join(relation_path(relation))
     }
 
-    fn view_path(&self, relation: &RelationName) -> PathBuf {
-        self.root.join(format!("{}{VIEW_SUFFIX}", relation_path(relation)))
+    /// The root that holds a relation, as this handle sees it.
+    pub(super) fn home(&self, relation: &RelationName) -> PathBuf {
+        self.overlay.lock().get(relation).cloned().unwrap_or_else(|| self.shared.root.clone())
     }
 
-    fn schema_folder(&self, schema: &SchemaName) -> PathBuf {
-        self.root.join(segment(&schema.database)).join(segment(&schema.schema))
+    pub(super) fn view_path(&self, relation: &RelationName) -> PathBuf {
+        self.home(relation).join(format!("{}{VIEW_SUFFIX}", relation_path(relation)))
     }
 
-    fn folders(&self, path: &FsPath) -> Result<Vec<String>, LakeError> {
+    pub(super) fn schema_folder(&self, schema: &SchemaName) -> PathBuf {
+        self.shared.root.join(segment(&schema.database)).join(segment(&schema.schema))
+    }
+
+    pub(super) fn folders(&self, path: &FsPath) -> Result<Vec<String>, LakeError> {
         let entries = match std::fs::read_dir(path) {
             Ok(entries) => entries,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
@@ -137,8 +152,8 @@ impl Lake {
     /// Every schema that has a folder.
     pub fn schemas(&self) -> Result<Vec<SchemaName>, LakeError> {
         let mut found = vec![];
-        for database in self.folders(&self.root)? {
-            for schema in self.folders(&self.root.join(&database))? {
+        for database in self.folders(&self.shared.root)? {
+            for schema in self.folders(&self.shared.root.join(&database))? {
                 found.push(SchemaName::new(identifier(&database), identifier(&schema)));
             }
         }
@@ -156,8 +171,8 @@ impl Lake {
 
     /// Removes a schema with everything in it.
     pub fn drop_schema(&self, schema: &SchemaName) -> Result<(), LakeError> {
-        self.opened.lock().retain(|r, _| r.schema_name() != *schema);
-        self.discard(&self.schema_folder(schema))
+        self.shared.opened.lock().retain(|_, t| t.relation.schema_name() != *schema);
+        self.discard(&self.schema_folder(schema), Keep::ForUndrop)
     }
 
     /// Tables and views of a schema, by name.
@@ -180,9 +195,22 @@ impl Lake {
                 found.entry(identifier(&name)).or_insert(false);
             }
         }
+        for (relation, home) in self.overlay.lock().iter().filter(|(r, _)| r.schema_name() == *schema) {
+            if home.join(format!("{}{VIEW_SUFFIX}", relation_path(relation))).exists() {
+                found.insert(relation.name.clone(), true);
+            } else if home.join(relation_path(relation)).join("_delta_log").is_dir() {
+                found.insert(relation.name.clone(), false);
+            }
+        }
         let mut entries: Vec<Entry> = found.into_iter().map(|(name, is_view)| Entry { relation: schema.relation(name), is_view }).collect();
         entries.sort_by(|a, b| a.relation.cmp(&b.relation));
         Ok(entries)
+    }
+
+    /// Milliseconds since 1970 of a view's last change.
+    pub fn view_altered(&self, relation: &RelationName) -> Option<i64> {
+        let modified = std::fs::metadata(self.view_path(relation)).ok()?.modified().ok()?;
+        modified.duration_since(std::time::UNIX_EPOCH).ok().map(|d| d.as_millis() as i64)
     }
 
     /// The view of that name, if there is one.
@@ -217,7 +245,16 @@ impl Lake {
 
     pub fn drop_table(&self, relation: &RelationName) -> Result<(), LakeError> {
         self.forget(relation);
-        self.discard(&self.table_folder(relation))
+        self.discard(&self.table_folder(relation), Keep::Nothing)
+    }
+
+    /// As [`Self::drop_table`], but UNDROP can bring it back for a day.
+    pub fn retire_table(&self, relation: &RelationName) -> Result<(), LakeError> {
+        self.forget(relation);
+        let keep = if self.is_temporary(relation) { Keep::Nothing } else { Keep::ForUndrop };
+        self.discard(&self.table_folder(relation), keep)?;
+        self.overlay.lock().remove(relation);
+        Ok(())
     }
 
     /// Renames a table or view; the new name must be free.
@@ -231,17 +268,6 @@ impl Lake {
             (self.table_folder(from), self.table_folder(to))
         };
         std::fs::rename(&source, &target).map_err(|e| LakeError::storage("rename", &from.to_string(), &e))
-    }
-
-    /// Gone in one step (a rename), then removed at leisure.
-    fn discard(&self, folder: &FsPath) -> Result<(), LakeError> {
-        let fail = |e: &std::io::Error| LakeError::storage("drop", &folder.display().to_string(), e);
-        let grave = self.root.join(format!(".dropped-{}", uuid::Uuid::new_v4()));
-        match std::fs::rename(folder, &grave) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(e) => Err(fail(&e)),
-            Ok(()) => std::fs::remove_dir_all(&grave).map_err(|e| fail(&e)),
-        }
     }
 
     pub(super) fn delta_table(&self, relation: &RelationName) -> Result<DeltaTable, LakeError> {
@@ -272,7 +298,8 @@ impl Lake {
             return Ok(None);
         }
         let fail = |e| LakeError::delta("open", &relation.to_string(), e);
-        let known = self.opened.lock().get(relation).cloned();
+        let folder = self.table_folder(relation);
+        let known = self.shared.opened.lock().get(&folder).cloned();
         let table = match known {
             Some(mut table) => {
                 table.delta.update_state().await.map_err(fail)?;
@@ -284,11 +311,15 @@ impl Lake {
                 LakeTable { relation: relation.clone(), delta }
             }
         };
-        self.opened.lock().insert(relation.clone(), table.clone());
+        self.shared.opened.lock().insert(folder, table.clone());
         Ok(Some(table))
     }
 
+    pub(super) fn forget_database(&self, database: &Identifier) {
+        self.shared.opened.lock().retain(|_, t| t.relation.database != *database);
+    }
+
     pub(super) fn forget(&self, relation: &RelationName) {
-        self.opened.lock().remove(relation);
+        self.shared.opened.lock().remove(&self.table_folder(relation));
     }
 }

@@ -49,6 +49,14 @@ impl From<LakeError> for WriteError {
 }
 
 impl WrittenFile {
+    /// A file of another version of the table.
+    pub(super) fn of(add: Add) -> Self {
+        let stats = add.stats.as_deref().and_then(|s| serde_json::from_str::<serde_json::Value>(s).ok());
+        let rows = stats.and_then(|s| s.get("numRecords")?.as_u64()).unwrap_or(0);
+        let bytes = add.size.max(0) as u64;
+        Self { add, rows, bytes }
+    }
+
     /// Relative to the table's folder.
     pub fn path(&self) -> &str {
         &self.add.path

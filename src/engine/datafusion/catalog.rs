@@ -12,15 +12,14 @@ use ::datafusion::{
         record_batch::RecordBatch,
     },
     catalog::TableProvider,
-    datasource::MemTable,
 };
 
-use super::{Inner, fault};
+use super::{Inner, fault, information::Listing};
 use crate::{
     dialect::types::Type,
     engine::{ColumnInfo, EngineError, RelationInfo, RelationKind},
-    lake::{ViewFile, comment_of},
-    names::{Identifier, RelationName, SchemaName},
+    lake::{ColumnRules, Lake, LakeError, ViewFile, comment_of},
+    names::{Identifier, RelationName, SchemaName, nearest},
 };
 
 /// Changes with the definition of a view.
@@ -31,10 +30,55 @@ pub(super) fn view_version(view: &ViewFile) -> String {
 }
 
 /// One column with all that listings show.
-pub(super) struct Listed {
+#[derive(Clone, Debug)]
+pub(super) struct ColumnEntry {
     pub name: String,
     pub data_type: Type,
     pub comment: Option<String>,
+    pub rules: ColumnRules,
+}
+
+impl ColumnEntry {
+    fn of(field: &Field) -> Self {
+        Self {
+            name: field.name().clone(),
+            data_type: Type::of(field),
+            comment: comment_of(field).filter(|c| !c.is_empty()).map(str::to_owned),
+            rules: ColumnRules::of(field),
+        }
+    }
+
+    /// `VARCHAR(30)`, `NUMBER(38,0)`, as DESCRIBE shows it.
+    pub(super) fn shown_type(&self) -> String {
+        shown_type(self.data_type, self.rules.length)
+    }
+}
+
+pub(super) fn shown_type(data_type: Type, length: Option<u64>) -> String {
+    match data_type {
+        Type::Varchar => format!("VARCHAR({})", length.unwrap_or(16_777_216)),
+        Type::Binary => format!("BINARY({})", length.unwrap_or(8_388_608)),
+        other => other.to_string(),
+    }
+}
+
+/// The columns of a table or view; `None` when there is none of that name.
+pub(super) async fn column_entries(lake: &Lake, relation: &RelationName) -> Result<Option<Vec<ColumnEntry>>, LakeError> {
+    if let Some(view) = lake.view(relation)? {
+        let length = |text: &str| text.split_once('(').and_then(|(_, rest)| rest.trim_end_matches(')').parse().ok());
+        return Ok(Some(
+            view.columns
+                .into_iter()
+                .map(|c| {
+                    let data_type = Type::parse(&c.data_type).unwrap_or(Type::Varchar);
+                    let length = if matches!(data_type, Type::Varchar | Type::Binary) { length(&c.data_type) } else { None };
+                    ColumnEntry { name: c.name, data_type, comment: c.comment, rules: ColumnRules { length, ..ColumnRules::default() } }
+                })
+                .collect(),
+        ));
+    }
+    let Some(table) = lake.table(relation).await? else { return Ok(None) };
+    Ok(Some(table.schema()?.fields().iter().map(|f| ColumnEntry::of(f)).collect()))
 }
 
 impl Inner {
@@ -65,117 +109,36 @@ impl Inner {
         Ok(found)
     }
 
-    pub(super) async fn listed(&self, relation: &RelationName) -> Result<Option<Vec<Listed>>, EngineError> {
-        if let Some(view) = self.lake.view(relation).map_err(fault::lake)? {
-            return Ok(Some(
-                view.columns
-                    .into_iter()
-                    .map(|c| Listed { name: c.name, data_type: Type::parse(&c.data_type).unwrap_or(Type::Varchar), comment: c.comment })
-                    .collect(),
-            ));
+    pub(super) async fn listed(&self, relation: &RelationName) -> Result<Option<Vec<ColumnEntry>>, EngineError> {
+        if relation.schema.as_str() == "INFORMATION_SCHEMA" {
+            let listing = Listing::new(self.lake.clone(), relation);
+            return Ok(listing.map(|l| l.schema().fields().iter().map(|f| ColumnEntry::of(f)).collect()));
         }
-        let Some(table) = self.lake.table(relation).await.map_err(fault::lake)? else { return Ok(None) };
-        let schema = table.schema().map_err(fault::lake)?;
-        Ok(Some(
-            schema
-                .fields()
-                .iter()
-                .map(|f| Listed { name: f.name().clone(), data_type: Type::of(f), comment: comment_of(f).map(str::to_owned) })
-                .collect(),
-        ))
+        column_entries(&self.lake, relation).await.map_err(fault::lake)
     }
 
     pub(super) async fn columns(&self, relation: &RelationName) -> Result<Option<Vec<ColumnInfo>>, EngineError> {
         Ok(self.listed(relation).await?.map(|columns| {
             columns
                 .into_iter()
-                .map(|c| ColumnInfo { name: Identifier::exact(c.name), data_type: c.data_type.to_string(), nullable: true })
+                .map(|c| ColumnInfo { name: Identifier::exact(c.name), data_type: c.data_type.to_string(), nullable: !c.rules.not_null })
                 .collect()
         }))
     }
 
-    /// The derived tables of Snowflake's INFORMATION_SCHEMA, for one database.
-    pub(super) async fn information_schema(&self, relation: &RelationName) -> Result<Option<Arc<dyn TableProvider>>, EngineError> {
-        let schemas: Vec<SchemaName> =
-            self.lake.schemas().map_err(fault::lake)?.into_iter().filter(|s| s.database == relation.database).collect();
-        let mut rows: Vec<Vec<Option<String>>> = vec![];
-        let columns: &[(&str, bool)] = match relation.name.as_str() {
-            "SCHEMATA" => {
-                rows.extend(schemas.iter().map(|s| vec![Some(s.database.as_str().into()), Some(s.schema.as_str().into()), None]));
-                &[("CATALOG_NAME", false), ("SCHEMA_NAME", false), ("COMMENT", false)]
+    /// A view of Snowflake's INFORMATION_SCHEMA, of one database.
+    pub(super) fn information_schema(&self, relation: &RelationName) -> Result<Arc<dyn TableProvider>, EngineError> {
+        match Listing::new(self.lake.clone(), relation) {
+            Some(listing) => Ok(Arc::new(listing)),
+            None => {
+                let name = relation.name.as_str();
+                let fault = EngineError::new("sql/unknown-table", format!("the local engine has no INFORMATION_SCHEMA.{name}"));
+                Err(match nearest(name, Listing::names()) {
+                    Some(near) => fault.help(format!("there is `INFORMATION_SCHEMA.{near}`")),
+                    None => fault.help(format!("there are: {}", Listing::names().collect::<Vec<_>>().join(", "))),
+                })
             }
-            "TABLES" | "VIEWS" => {
-                let only_views = relation.name.as_str() == "VIEWS";
-                for schema in &schemas {
-                    for entry in self.lake.entries(schema).map_err(fault::lake)? {
-                        if only_views && !entry.is_view {
-                            continue;
-                        }
-                        let comment = if entry.is_view {
-                            self.lake.view(&entry.relation).map_err(fault::lake)?.and_then(|v| v.comment)
-                        } else {
-                            self.lake.table(&entry.relation).await.map_err(fault::lake)?.and_then(|t| t.comment())
-                        };
-                        rows.push(vec![
-                            Some(schema.database.as_str().into()),
-                            Some(schema.schema.as_str().into()),
-                            Some(entry.relation.name.as_str().into()),
-                            Some(if entry.is_view { "VIEW" } else { "BASE TABLE" }.into()),
-                            comment,
-                        ]);
-                    }
-                }
-                &[("TABLE_CATALOG", false), ("TABLE_SCHEMA", false), ("TABLE_NAME", false), ("TABLE_TYPE", false), ("COMMENT", false)]
-            }
-            "COLUMNS" => {
-                for schema in &schemas {
-                    for entry in self.lake.entries(schema).map_err(fault::lake)? {
-                        for (i, c) in self.listed(&entry.relation).await?.unwrap_or_default().into_iter().enumerate() {
-                            let (precision, scale) = match c.data_type {
-                                Type::Number { precision, scale } => (Some(precision.to_string()), Some(scale.to_string())),
-                                _ => (None, None),
-                            };
-                            let name = match c.data_type {
-                                Type::Varchar => "TEXT".to_owned(),
-                                Type::Number { .. } => "NUMBER".to_owned(),
-                                other => other.to_string().split('(').next().unwrap_or_default().to_owned(),
-                            };
-                            let length = (c.data_type == Type::Varchar).then(|| "16777216".to_owned());
-                            rows.push(vec![
-                                Some(schema.database.as_str().into()),
-                                Some(schema.schema.as_str().into()),
-                                Some(entry.relation.name.as_str().into()),
-                                Some(c.name),
-                                Some((i + 1).to_string()),
-                                Some("YES".into()),
-                                Some(name),
-                                length,
-                                precision,
-                                scale,
-                                c.comment,
-                            ]);
-                        }
-                    }
-                }
-                &[
-                    ("TABLE_CATALOG", false),
-                    ("TABLE_SCHEMA", false),
-                    ("TABLE_NAME", false),
-                    ("COLUMN_NAME", false),
-                    ("ORDINAL_POSITION", true),
-                    ("IS_NULLABLE", false),
-                    ("DATA_TYPE", false),
-                    ("CHARACTER_MAXIMUM_LENGTH", true),
-                    ("NUMERIC_PRECISION", true),
-                    ("NUMERIC_SCALE", true),
-                    ("COMMENT", false),
-                ]
-            }
-            _ => return Ok(None),
-        };
-        let (schema, batch) = table_of(columns, &rows)?;
-        let table = MemTable::try_new(schema, vec![vec![batch]]).map_err(|e| fault::plan("", &e))?;
-        Ok(Some(Arc::new(table)))
+        }
     }
 }
 

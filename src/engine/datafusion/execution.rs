@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use ::datafusion::{
     arrow::{
-        array::ArrayRef,
+        array::{Array, ArrayRef, AsArray},
         compute::cast,
-        datatypes::{Schema, SchemaRef},
+        datatypes::{Field, Schema, SchemaRef},
         record_batch::{RecordBatch, RecordBatchOptions},
     },
     error::DataFusionError,
@@ -21,7 +21,7 @@ use super::{Inner, fault};
 use crate::{
     dialect::{SqlError, function::value::normalised, types::Type},
     engine::EngineError,
-    lake::{WriteError, WrittenFile, storage_schema, write_stream},
+    lake::{ColumnRules, WriteError, WrittenFile, storage_schema, write_stream},
 };
 
 impl Inner {
@@ -155,15 +155,41 @@ fn stored(stream: SendableRecordBatchStream, schema: SchemaRef) -> SendableRecor
             let from = batch.schema();
             with_schema(&batch, &target, |array, i| {
                 let wanted = target.field(i).data_type();
-                if array.data_type() == wanted {
-                    return Ok(array.clone());
-                }
-                let array = normalised(array, Type::of(from.field(i)))?;
-                Ok(if array.data_type() == wanted { array } else { cast(&array, wanted)? })
+                let array = if array.data_type() == wanted { array.clone() } else { normalised(array, Type::of(from.field(i)))? };
+                let array = if array.data_type() == wanted { array } else { cast(&array, wanted)? };
+                obey(&array, target.field(i))?;
+                Ok(array)
             })
         })
     });
     Box::pin(RecordBatchStreamAdapter::new(schema, adapted))
+}
+
+/// What the table demands of the column holds for these values (Snowflake's messages 100072 and 100078).
+fn obey(array: &ArrayRef, field: &Field) -> Result<(), DataFusionError> {
+    let rules = ColumnRules::of(field);
+    if rules.not_null && array.null_count() > 0 {
+        return Err(DataFusionError::Execution(format!("NULL result in the non-nullable column `{}`", field.name())));
+    }
+    let Some(limit) = rules.length.map(|l| l as usize) else { return Ok(()) };
+    if let Some(texts) = array.as_string_opt::<i32>() {
+        // bytes are at least as many as characters: only values with too many bytes are counted
+        if let Some(long) = texts.iter().flatten().find(|t| t.len() > limit && t.chars().count() > limit) {
+            let shown: String = long.chars().take(60).collect();
+            return Err(DataFusionError::Execution(format!(
+                "string '{shown}' is too long for the column `{}` of {limit} characters and would be truncated",
+                field.name()
+            )));
+        }
+    } else if let Some(values) = array.as_binary_opt::<i32>()
+        && values.iter().flatten().any(|v| v.len() > limit)
+    {
+        return Err(DataFusionError::Execution(format!(
+            "a binary value is too long for the column `{}` of {limit} bytes and would be truncated",
+            field.name()
+        )));
+    }
+    Ok(())
 }
 
 fn with_schema(

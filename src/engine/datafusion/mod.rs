@@ -10,6 +10,7 @@
 //! | `statement.rs` | INSERT, UPDATE, DELETE, MERGE |
 //! | `change.rs` | copy-on-write: staged rows, touched files |
 //! | `catalog.rs` | listing, columns, INFORMATION_SCHEMA, SHOW |
+//! | `information.rs` | INFORMATION_SCHEMA |
 //! | `fault.rs` | DataFusion's errors in the user's terms |
 
 mod catalog;
@@ -17,6 +18,7 @@ mod change;
 mod definition;
 mod execution;
 mod fault;
+mod information;
 mod landing;
 mod planner;
 mod publish;

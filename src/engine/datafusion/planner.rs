@@ -95,7 +95,7 @@ impl Inner {
         }
         let Some(relation) = resolve(&parts, &scope.schema) else { return Ok(None) };
         if relation.schema.as_str() == "INFORMATION_SCHEMA" {
-            return self.information_schema(&relation).await;
+            return self.information_schema(&relation).map(Some);
         }
         self.relation_provider(&relation, scope.depth).await
     }

@@ -106,10 +106,7 @@ impl LocalSession {
         let rows: Vec<Vec<Option<String>>> = columns
             .into_iter()
             .map(|c| {
-                let shown = match c.data_type {
-                    crate::dialect::types::Type::Varchar => "VARCHAR(16777216)".to_owned(),
-                    other => other.to_string(),
-                };
+                let shown = c.shown_type();
                 vec![Some(c.name), Some(shown), Some("COLUMN".into()), Some("Y".into()), c.comment]
             })
             .collect();
