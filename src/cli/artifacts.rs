@@ -163,6 +163,7 @@ fn done(label: NodeLabel, sql: &str, path: Option<std::path::PathBuf>) -> NodeRe
         timing: vec![],
         elapsed: Duration::ZERO,
         adapter_response: Map::new(),
+        heading: None,
         batches: None,
     }
 }
@@ -170,5 +171,5 @@ fn done(label: NodeLabel, sql: &str, path: Option<std::path::PathBuf>) -> NodeRe
 /// A report of results that no run made.
 pub(super) fn report(results: Vec<Arc<NodeResult>>, config: &Config) -> RunReport {
     let elapsed = (Utc::now() - config.now).to_std().unwrap_or_default();
-    RunReport { results, exit_code: 0, elapsed, cancelled: false }
+    RunReport { results, exit_code: 0, elapsed, cancelled: false, fatal: None }
 }

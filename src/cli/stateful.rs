@@ -96,7 +96,9 @@ pub(super) fn selectors(project: &Project, selecting: &Selecting) -> Result<Name
 /// Where the other run put its nodes.
 pub(super) fn relations(selecting: &Selecting, config: &Config) -> Result<HashMap<NodeId, RelationName>, Diagnostic> {
     let Some(state) = selecting.defer_state.as_ref().or(selecting.state.as_ref()) else {
-        return Err(Diagnostic::error("cli/state", "there is no state to compare with").help("pass the folder of its artifacts with `--state`"));
+        // dbt's sentence: programs look for it
+        let message = "Got a state selector method, but no comparison manifest: --state or --defer-state are required for deferral, but neither was provided";
+        return Err(Diagnostic::error("cli/state", message).help("pass the folder of another run's artifacts with `--state`"));
     };
     let folder = folder(state, config);
     let Some(manifest) = read(&folder, "manifest.json")? else {
@@ -111,6 +113,18 @@ pub(super) fn relations(selecting: &Selecting, config: &Config) -> Result<HashMa
         Some((NodeId::new(id.as_str()), name))
     });
     Ok(found.collect())
+}
+
+/// What `clone` copies from: another run's relations, never this one's own.
+pub(super) fn clones(selecting: &Selecting, target: &Path, config: &Config) -> Result<HashMap<NodeId, RelationName>, Failure> {
+    if let Some(state) = &selecting.state {
+        let same = |a: &Path, b: &Path| matches!((std::fs::canonicalize(a), std::fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b);
+        if same(&folder(state, config), target) {
+            let message = format!("The state and target directories are the same: '{}'. This could lead to missing changes due to overwritten state", state.display());
+            return Err(Failure::of_work(Diagnostic::error("cli/state", message).help("keep the other run's artifacts in a folder of their own")));
+        }
+    }
+    Ok(relations(selecting, config)?)
 }
 
 /// `--defer`: set once, when the selection is known.

@@ -213,6 +213,7 @@ fn check_relations(nodes: &IndexMap<NodeId, Node>, faults: &mut Diagnostics) {
                 )
                 .at(node.declared_at(), "the second one")
                 .related(first.get().declared_at(), "the first one")
+                .note(format!("two resources cannot have the identical database representation `{relation}`"))
                 .help("give one of them another `alias`, `schema` or `database`"),
             ),
         }

@@ -60,7 +60,8 @@ impl Node {
     /// Whether `build` does something for it.
     pub fn is_executable(&self) -> bool {
         match self.kind {
-            ResourceType::Model => !self.is_ephemeral(),
+            // a model whose file is empty is there, but is never built
+            ResourceType::Model => !self.is_ephemeral() && !self.raw_code.trim().is_empty(),
             ResourceType::Source => self.source.as_ref().is_some_and(|s| s.adapter.is_some()),
             ResourceType::Seed | ResourceType::Snapshot | ResourceType::Test | ResourceType::UnitTest => true,
             ResourceType::Analysis | ResourceType::Operation | ResourceType::Exposure => false,

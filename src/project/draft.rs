@@ -17,7 +17,7 @@ use super::{
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, Place, SourceFile},
     graph::{Column, Node, NodeConfig},
-    names::{NodeId, ResourceType},
+    names::{NodeId, RelationName, ResourceType},
     template::{Collected, Environment, NodeContext, jinja::named_blocks},
 };
 
@@ -107,7 +107,12 @@ impl Drafting<'_> {
     pub fn draft(&self, blueprint: &Blueprint) -> Draft {
         let mut faults = Diagnostics::default();
         let package = self.packages[blueprint.package].name();
-        let patch = self.patches.get(&(blueprint.package, blueprint.kind, blueprint.name.as_str())).copied();
+        let entry = |kind: ResourceType| self.patches.get(&(blueprint.package, kind, blueprint.name.as_str())).copied();
+        let patch = entry(blueprint.kind).or_else(|| match blueprint.kind {
+            // models, seeds and snapshots share one space of names, so an entry under a wrong key can mean nothing else
+            ResourceType::Seed | ResourceType::Snapshot => entry(ResourceType::Model),
+            _ => None,
+        });
         let mut merged = self.folder_config(blueprint.package, blueprint.kind, &blueprint.fqn);
         if let Some(patch) = patch {
             merged.add_all(&patch.config);
@@ -141,6 +146,7 @@ impl Drafting<'_> {
         let mut node = self.node(blueprint, package, config);
         node.refs = collected.refs;
         node.sources = collected.sources;
+        self.hook_references(&mut node, &context, &start, &mut faults);
         faults.0.extend(collected.warnings);
         let mut tests = vec![];
         if let Some(patch) = patch {
@@ -154,6 +160,22 @@ impl Drafting<'_> {
             self.relate(&mut node, &mut faults, &mut state);
         }
         Draft { node, state, body: blueprint.body.clone(), tests, faults }
+    }
+
+    /// What hooks refer to must be there before the node; a seed comes before everything else.
+    fn hook_references(&self, node: &mut Node, context: &NodeContext, place: &Place, faults: &mut Diagnostics) {
+        let hooks = node.config.pre_hook.iter().chain(&node.config.post_hook);
+        for hook in hooks.filter(|h| h.sql.contains("ref(") || h.sql.contains("source(")).map(|h| h.sql.clone()).collect::<Vec<_>>() {
+            // what cannot be evaluated now is told when the hook runs
+            let Ok(found) = self.environment.collect_text(&hook, place, context) else { continue };
+            if node.kind == ResourceType::Seed && !(found.refs.is_empty() && found.sources.is_empty()) {
+                let message = format!("Seeds cannot depend on other nodes: a hook of `{}` refers to one", node.name);
+                faults.push(Diagnostic::error("project/seed-hook", message).at(place.clone(), "this seed"));
+                continue;
+            }
+            node.refs.extend(found.refs.into_iter().filter(|r| r.name != node.name));
+            node.sources.extend(found.sources);
+        }
     }
 
     fn collect(&self, blueprint: &Blueprint, context: &NodeContext) -> Result<Collected, Diagnostics> {
@@ -218,6 +240,13 @@ impl Drafting<'_> {
             ("original_file_path".to_owned(), Json::from(node.original_file_path.to_string_lossy())),
         ]));
         let place = Place::start_of(&node.file);
+        if node.kind == ResourceType::Snapshot
+            && let Some(relation) = self.snapshot_target(&config, &node.alias)
+        {
+            node.this = Some(relation.clone());
+            node.relation = Some(relation);
+            return;
+        }
         match self.namer.name(&config, &node.alias, self.quoting(), &context, &node.fqn, &place) {
             Ok((relation, alias)) => {
                 node.alias = alias;
@@ -229,6 +258,15 @@ impl Drafting<'_> {
                 *state = State::Broken;
             }
         }
+    }
+
+    /// `target_schema` of a snapshot is the schema itself: `generate_schema_name` is not asked (dbt documentation, "target_schema").
+    fn snapshot_target(&self, config: &NodeConfig, alias: &str) -> Option<RelationName> {
+        let text = |key: &str| config.all.get(key).and_then(Json::as_str).filter(|t| !t.is_empty());
+        let schema = text("target_schema").filter(|_| text("schema").is_none())?;
+        let target = self.environment.context();
+        let database = text("target_database").or_else(|| target.target.get("database").and_then(Json::as_str)).unwrap_or_default();
+        Some(super::relation::relation(database, schema, alias, self.quoting()))
     }
 
     pub fn columns(&self, columns: &[ColumnProperties], faults: &mut Diagnostics) -> IndexMap<String, Column> {

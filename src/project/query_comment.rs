@@ -40,6 +40,8 @@ impl Project {
             ("node".to_owned(), node.and_then(|id| self.graph.node(id)).map_or(Json::Null, |n| Json::Object(super::compile::model(n)))),
         ]);
         let place = Place::start_of(&file.file);
+        // within a macro, so that `return` may stand in it
+        let template = format!("{{% macro segue_query_comment() %}}{template}{{% endmacro %}}{{{{ segue_query_comment() }}}}");
         let rendered = self.render_text(&template, &place, None, &World::with(variables), &NoWarehouse)?;
         let text = rendered.sql.trim().to_owned();
         if text.contains("*/") {

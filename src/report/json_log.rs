@@ -126,6 +126,7 @@ impl JsonLog {
         }
         for d in &result.diagnostics {
             let message = render(d, diagnostic::Style::Plain);
+            let message = result.heading.as_ref().filter(|_| d.is_error()).map_or(message.clone(), |h| format!("{h}\n{message}"));
             let (level, name) = match d.severity {
                 Severity::Error => (LogLevel::Error, "RunResultError"),
                 Severity::Warning => (LogLevel::Warn, "RunResultWarning"),

@@ -55,7 +55,8 @@ fn result(r: &NodeResult) -> Json {
     // dbt puts the whole error here; of a good result its short message
     let message = match r.status {
         Status::Error if !r.diagnostics.is_empty() => {
-            Some(r.diagnostics.iter().map(|d| render(d, Style::Plain)).collect::<Vec<_>>().join("\n"))
+            let texts = r.diagnostics.iter().map(|d| render(d, Style::Plain)).collect::<Vec<_>>().join("\n");
+            Some(r.heading.as_ref().map_or(texts.clone(), |h| format!("{h}\n{texts}")))
         }
         _ => (!r.message.is_empty()).then(|| r.message.clone()),
     };

@@ -32,6 +32,9 @@ impl Summary<'_> {
             };
             let title = format!("{word} in {} {}", result.node.what, result.node.name);
             out.push_str(&format!("\n{}\n", paint(&title, Style::new().bold().fg_color(Some(colour.into())), self.colour)));
+            if let Some(heading) = &result.heading {
+                out.push_str(&format!("{heading}\n"));
+            }
             if result.diagnostics.is_empty() {
                 out.push_str(&format!("{}\n", result.message));
             }

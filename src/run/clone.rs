@@ -2,7 +2,7 @@
 
 use super::{
     compile::placed,
-    event::Status,
+    event::{Event, LogLevel, Status},
     materialize,
     step::{Progress, Task},
 };
@@ -23,7 +23,9 @@ pub(super) async fn run(task: &Task, progress: &mut Progress) -> Result<Status, 
     let existing = context.catalog.find(engine, &relation).await.map_err(|e| placed(e, node, None, 0))?;
     if *from == relation || (existing.is_some() && !materialize::full_refresh(task)) {
         // dbt leaves what exists alone, unless a full refresh is asked for
-        progress.message = format!("Relation {relation} already exists");
+        let message = format!("skipping clone for relation {relation}: it already exists");
+        context.send(Event::Log { level: LogLevel::Info, node: None, message });
+        progress.message = "No-op".into();
         return Ok(Status::NoOp);
     }
     let Some(other) = context.catalog.find(engine, from).await.map_err(|e| placed(e, node, None, 0))? else {

@@ -11,7 +11,7 @@ use crate::{
     diagnostic::{Diagnostic, Diagnostics, Place},
     engine::EngineError,
     graph::Node,
-    names::NodeId,
+    names::{NodeId, SchemaName},
     project::World,
     template::{LogLine, MacroCall, Returned, SourceMap},
 };
@@ -39,6 +39,9 @@ pub trait Compile: Send + Sync {
 
     /// What every statement for the node carries, so that it can be told apart in the warehouse's history.
     fn comment(&self, id: Option<&NodeId>) -> Result<Option<QueryComment>, Diagnostics>;
+
+    /// A schema as the profile writes it, database first: names fold, but templates compare texts.
+    fn written(&self, schema: &SchemaName) -> (String, String);
 
     /// A seed's file on disk; that of an installed package is below the package's folder.
     fn seed_file(&self, node: &Node) -> PathBuf;

@@ -57,11 +57,13 @@ pub(super) async fn of(task: &Task, compiled: &CompiledNode) -> Result<Option<Co
     }
     let mut session = task.context.deps.engine.session();
     if let Some(header) = &compiled.header {
-        for range in session.split(header) {
-            session.execute(&header[range]).await.map_err(|e| placed(e, node, None, 0).note("in the `sql_header`"))?;
+        let (statements, _) = super::header_parts(header);
+        for range in session.split(statements) {
+            session.execute(&statements[range]).await.map_err(|e| placed(e, node, None, 0).note("in the `sql_header`"))?;
         }
     }
-    let head = "select * from (\n";
+    let prefix = compiled.header.as_deref().map_or("", |h| super::header_parts(h).1);
+    let head = format!("select * from (\n{prefix}\n");
     let sql = format!("{head}{}\n) as __dbt_sbq where false limit 0", compiled.sql.trim_end().trim_end_matches(';'));
     let outcome = session.execute(&sql).await.map_err(|e| placed(e, node, Some(compiled), head.len()))?;
     let given: Vec<(String, String)> = outcome.schema.fields().iter().map(|f| (f.name().clone(), Type::of(f).to_string())).collect();

@@ -122,6 +122,8 @@ pub struct NodeResult {
     pub timing: Vec<(&'static str, chrono::DateTime<chrono::Utc>, chrono::DateTime<chrono::Utc>)>,
     pub elapsed: Duration,
     pub adapter_response: serde_json::Map<String, serde_json::Value>,
+    /// `Compilation Error in model orders (models/orders.sql)`: dbt's first line of a failure.
+    pub heading: Option<String>,
     /// Of a microbatch model.
     pub batches: Option<Batches>,
 }

@@ -51,7 +51,8 @@ pub async fn execute(plan: Plan, deps: Deps, options: RunOptions, events: Unboun
         plan,
         labels,
     };
-    let start = hooks::on_run(&context, "start", &context.deps.on_run_start, &Map::new()).await;
+    let mut fatal = None;
+    let start = hooks::on_run(&context, "start", &context.deps.on_run_start, &Map::new(), &mut fatal).await;
     let started_well = run.take_operations(start);
     if started_well {
         run.steps().await;
@@ -59,8 +60,8 @@ pub async fn execute(plan: Plan, deps: Deps, options: RunOptions, events: Unboun
         run.skip_rest("skipped because an on-run-start hook failed");
     }
     if !context.cancel.is_stopping() {
-        let extra = hooks::end_variables(&run.results, &run.schemas());
-        let end = hooks::on_run(&context, "end", &context.deps.on_run_end, &extra).await;
+        let extra = hooks::end_variables(&run.results, &run.schemas(), context.deps.compile.as_ref());
+        let end = hooks::on_run(&context, "end", &context.deps.on_run_end, &extra, &mut fatal).await;
         run.take_operations(end);
     }
 
@@ -68,7 +69,7 @@ pub async fn execute(plan: Plan, deps: Deps, options: RunOptions, events: Unboun
     let elapsed = began.elapsed();
     context.send(Event::Finished { elapsed, cancelled });
     let failed = run.results.iter().any(|r| r.status.is_failure());
-    RunReport { results: run.results, exit_code: i32::from(failed || cancelled), elapsed, cancelled }
+    RunReport { results: run.results, exit_code: i32::from(failed || cancelled), elapsed, cancelled, fatal }
 }
 
 struct Run {
@@ -295,6 +296,7 @@ pub(super) fn bare(node: Arc<NodeLabel>, status: Status, message: String, diagno
         timing: vec![],
         elapsed: std::time::Duration::ZERO,
         adapter_response: Map::new(),
+        heading: None,
         batches: None,
     }
 }

@@ -218,6 +218,10 @@ impl Compile for FakeProject {
         Ok(None)
     }
 
+    fn written(&self, schema: &SchemaName) -> (String, String) {
+        (schema.database.as_str().to_owned(), schema.schema.as_str().to_owned())
+    }
+
     fn seed_file(&self, node: &Node) -> PathBuf {
         self.folder.join(&node.original_file_path)
     }

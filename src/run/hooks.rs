@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Instant};
 use serde_json::{Map, Value as Json, json};
 
 use super::{
+    Compile,
     compile::placed,
     event::{NodeLabel, NodeResult, Status},
     executor::{bare, first_message},
@@ -42,7 +43,13 @@ pub(super) async fn of_node(task: &Task, hooks: &[Hook], session: &mut Box<dyn S
 }
 
 /// Runs `on-run-start` or `on-run-end`, stopping at the first failure.
-pub(super) async fn on_run(context: &Arc<Context>, which: &str, hooks: &[RunHook], extra: &Map<String, Json>) -> Vec<NodeResult> {
+pub(super) async fn on_run(
+    context: &Arc<Context>,
+    which: &str,
+    hooks: &[RunHook],
+    extra: &Map<String, Json>,
+    fatal: &mut Option<Diagnostics>,
+) -> Vec<NodeResult> {
     let mut results = vec![];
     if hooks.is_empty() {
         return results;
@@ -66,7 +73,11 @@ pub(super) async fn on_run(context: &Arc<Context>, which: &str, hooks: &[RunHook
                 context.log_lines(&text.logs);
                 script(session.as_mut(), &text.sql, which, &hook.place).await.map(|()| text.sql)
             }
-            Err(e) => Err(e),
+            // as in dbt, a hook that cannot even be rendered ends the invocation
+            Err(e) => {
+                *fatal = Some(e.clone());
+                Err(e)
+            }
         };
         let failed = ended.is_err();
         let thread = "MainThread".to_owned();
@@ -98,7 +109,7 @@ async fn script(session: &mut dyn Session, sql: &str, which: &str, place: &Place
 }
 
 /// `results`, `schemas` and `database_schemas`, which only on-run-end sees (dbt documentation, "on-run-end context").
-pub(super) fn end_variables(results: &[Arc<NodeResult>], schemas: &[SchemaName]) -> Map<String, Json> {
+pub(super) fn end_variables(results: &[Arc<NodeResult>], schemas: &[SchemaName], compile: &dyn Compile) -> Map<String, Json> {
     let results: Vec<Json> = results
         .iter()
         .map(|r| {
@@ -118,8 +129,9 @@ pub(super) fn end_variables(results: &[Arc<NodeResult>], schemas: &[SchemaName])
             })
         })
         .collect();
-    let names: Vec<Json> = schemas.iter().map(|s| s.schema.as_str().into()).collect();
-    let pairs: Vec<Json> = schemas.iter().map(|s| json!([s.database.as_str(), s.schema.as_str()])).collect();
+    let written: Vec<(String, String)> = schemas.iter().map(|s| compile.written(s)).collect();
+    let names: Vec<Json> = written.iter().map(|(_, schema)| schema.as_str().into()).collect();
+    let pairs: Vec<Json> = written.iter().map(|(database, schema)| json!([database, schema])).collect();
     [("results", Json::from(results)), ("schemas", names.into()), ("database_schemas", pairs.into())]
         .into_iter()
         .map(|(k, v)| (k.to_owned(), v))

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     diagnostic::{Diagnostic, Diagnostics},
     engine::{Content, EngineError, How, Publish, Published, RelationKind},
-    graph::OnSchemaChange,
+    graph::{Column, OnSchemaChange},
     names::{Identifier, RelationName, nearest},
     state,
 };
@@ -98,14 +98,21 @@ async fn stage(
 ) -> Result<RelationName, Diagnostics> {
     let staged = relation.schema_name().relation(Identifier::exact(format!("{}__dbt_tmp", relation.name.as_str())));
     let mut session = task.context.deps.engine.session();
-    for range in session.split(header) {
+    let (statements, prefix) = header_parts(header);
+    for range in session.split(statements) {
         task.log_sql(&header[range.clone()]);
         session.execute(&task.commented(&header[range])).await.map_err(|e| placed(e, &task.node, None, 0).note("in the `sql_header`"))?;
     }
-    let head = format!("create or replace table {staged} as (\n");
+    let head = format!("create or replace table {staged} as (\n{prefix}\n");
     let sql = sql.trim_end().trim_end_matches(';');
     session.execute(&format!("{head}{sql}\n)")).await.map_err(|e| placed(e, &task.node, Some(compiled), shift + head.len()))?;
     Ok(staged)
+}
+
+/// A header's whole statements, and what stands behind the last of them: the beginning of the query itself.
+pub fn header_parts(header: &str) -> (&str, &str) {
+    let header = header.trim();
+    header.split_at(header.rfind(';').map_or(0, |at| at + 1))
 }
 
 /// Columns that `persist_docs` has a text for and the relation does not have (dbt documentation, "persist_docs").
@@ -118,7 +125,7 @@ async fn warn_undescribed(task: &Task, relation: &RelationName, comments: &BTree
         .node
         .columns
         .values()
-        .filter(|c| comments.contains_key(&c.name))
+        .filter(|c| comments.contains_key(&described(c)))
         .filter(|c| {
             let wanted = if c.quote == Some(true) { Identifier::exact(c.name.as_str()) } else { Identifier::parse(&c.name) };
             !columns.iter().any(|found| found.name == wanted)
@@ -221,7 +228,12 @@ pub(super) fn comments(task: &Task) -> (Option<String>, BTreeMap<String, String>
         |what: &str| node.config.all.get("persist_docs").and_then(|d| d.get(what)).and_then(serde_json::Value::as_bool) == Some(true);
     let comment = (persist("relation") && !node.description.is_empty()).then(|| node.description.clone());
     let columns = node.columns.values().filter(|c| persist("columns") && !c.description.is_empty());
-    (comment, columns.map(|c| (c.name.clone(), c.description.clone())).collect())
+    (comment, columns.map(|c| (described(c), c.description.clone())).collect())
+}
+
+/// The column as a comment names it: in quotes where its case counts.
+fn described(column: &Column) -> String {
+    if column.quote == Some(true) { format!("\"{}\"", column.name) } else { column.name.clone() }
 }
 
 pub(super) fn no_relation(task: &Task) -> Diagnostic {

@@ -39,13 +39,14 @@ pub use cancel::Cancellation;
 pub use compile::{Compile, CompiledNode, Nowhere, Places};
 pub use executor::execute;
 pub use introspection::Introspection;
+pub use materialize::header_parts;
 pub use microbatch::moment;
 pub use project_source::{ProjectSource, StatementListener};
 pub use retry::Retry;
 pub use seed::read as read_seed;
 
 use crate::{
-    diagnostic::Diagnostic,
+    diagnostic::{Diagnostic, Diagnostics},
     engine::Engine,
     graph::{AdapterConfig, Node},
     ingest::Adapter,
@@ -107,4 +108,6 @@ pub struct RunReport {
     pub exit_code: i32,
     pub elapsed: Duration,
     pub cancelled: bool,
+    /// Why the invocation as a whole failed, not only a node.
+    pub fatal: Option<Diagnostics>,
 }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     diagnostic::{Diagnostics, Place},
     graph::Node,
-    names::{NodeId, RelationName, SchemaName},
+    names::{Identifier, NodeId, RelationName, SchemaName},
     project::{Project, World},
     template::{ColumnFacts, MacroCall, RelationFacts, ResultTable, Returned, Warehouse},
 };
@@ -106,7 +106,34 @@ impl Compile for ProjectSource {
         Ok(comment.map(|(text, append)| QueryComment { text, append }))
     }
 
+    fn written(&self, schema: &SchemaName) -> (String, String) {
+        let profile = &self.project.profile;
+        (written(&schema.database, &profile.database), written(&schema.schema, &profile.schema))
+    }
+
     fn seed_file(&self, node: &Node) -> PathBuf {
         self.project.absolute_path(node)
+    }
+}
+
+/// The name with as much of the profile's spelling as it begins with.
+fn written(stored: &Identifier, profile: &str) -> String {
+    let name = stored.as_str();
+    match (stored.is_bare(), name.get(..profile.len())) {
+        (true, Some(start)) if start.eq_ignore_ascii_case(profile) => format!("{profile}{}", name[profile.len()..].to_lowercase()),
+        (true, _) => name.to_lowercase(),
+        (false, _) => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_spelt_as_in_the_profile() {
+        for (stored, profile, expect) in [("DEV", "dev", "dev"), ("Dev_X", "dev", "Dev_X"), ("DEV_MARTS", "Dev", "Dev_marts"), ("OTHER", "dev", "other")] {
+            assert_eq!(written(&Identifier::exact(stored), profile), expect);
+        }
     }
 }

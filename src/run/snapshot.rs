@@ -69,7 +69,7 @@ async fn snapshot(task: &Task, progress: &mut Progress, relation: &RelationName,
             let meta: Vec<String> =
                 queries.get("columns").and_then(Json::as_array).into_iter().flatten().filter_map(|c| c.as_str().map(str::to_owned)).collect();
             add_columns(task, session.as_mut(), relation, &columns).await?;
-            merge(task, progress, session.as_mut(), relation, staging, &columns, &meta).await?;
+            merge(task, progress, session.as_mut(), staging, &columns, &meta).await?;
         }
     }
     hooks::of_node(task, &node.config.post_hook, &mut session, false).await
@@ -142,7 +142,6 @@ async fn merge(
     task: &Task,
     progress: &mut Progress,
     session: &mut dyn Session,
-    relation: &RelationName,
     staging: &str,
     columns: &[(String, String)],
     meta: &[String],

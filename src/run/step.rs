@@ -19,7 +19,7 @@ use super::{
     warehouse::Catalog,
 };
 use crate::{
-    diagnostic::{Diagnostic, Diagnostics},
+    diagnostic::{Diagnostic, Diagnostics, kind_of},
     graph::Node,
     names::{NodeId, ResourceType},
     plan::{Action, Step},
@@ -80,7 +80,7 @@ pub(super) struct Progress {
 
 impl Task {
     pub(super) async fn run(self) -> NodeResult {
-        let began = Instant::now();
+        let (began, node) = (Instant::now(), Arc::clone(&self.node));
         let mut progress = Progress { relation_name: self.node.relation.as_ref().map(ToString::to_string), ..Progress::default() };
         let ended = match self.find_comment() {
             Err(faults) => Err(faults),
@@ -109,6 +109,10 @@ impl Task {
                 adapter_response.insert("rows_affected".into(), rows.into());
             }
         }
+        let heading = progress.diagnostics.iter().find(|d| d.is_error() && status == Status::Error).map(|d| {
+            let path = node.original_file_path.display();
+            format!("{} in {} {} ({path})", kind_of(d.code), node.kind, node.name)
+        });
         NodeResult {
             node: self.label,
             status,
@@ -123,6 +127,7 @@ impl Task {
             timing: progress.timing,
             elapsed: began.elapsed(),
             adapter_response,
+            heading,
             batches: progress.batches,
         }
     }

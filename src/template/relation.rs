@@ -63,6 +63,11 @@ impl Relation {
         Self { filter, ..self }
     }
 
+    /// `DATABASE.SCHEMA`
+    pub fn schema(&self) -> String {
+        Self { include: [self.include[0], true, false], ..self.clone() }.render()
+    }
+
     /// A CTE in the place of a relation, for unit tests.
     pub fn substitute(name: Option<&RelationName>, cte: &str) -> Self {
         let base = name.map_or_else(|| Self { parts: [None, None, Some(Part::typed(cte))], ..Self::nothing() }, |n| Self::named(n, None, ""));

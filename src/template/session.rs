@@ -254,7 +254,7 @@ impl<'a> Session<'a> {
                 Ok(Value::object(Relation::named(&relation, Some(&name), &kind).limited(self.filter(event_time.as_deref()))))
             }
             Ok(Resolved::Ephemeral { name }) => {
-                let relation = Relation::ephemeral(&name);
+                let relation = Relation::ephemeral(&name).limited(self.filter(None));
                 self.state.borrow_mut().ephemerals.insert(name);
                 Ok(Value::object(relation))
             }

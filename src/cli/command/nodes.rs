@@ -56,9 +56,11 @@ pub(super) fn run_with(verb: Verb, running: &Running, extra: Extra, config: &Con
         None => chosen(&project, &running.selecting, config)?,
     };
     let target = target_folder(&project, config);
+    // a comment that no statement could carry fails the invocation, not each node
+    project.query_comment(None)?;
     let workspace = Workspace::open(Arc::clone(&project))?;
     let clone_from = match verb {
-        Verb::Clone => stateful::relations(&running.selecting, config)?,
+        Verb::Clone => stateful::clones(&running.selecting, &target, config)?,
         _ => HashMap::new(),
     };
     stateful::defer(&project, &running.selecting, &selection.nodes, config)?;
@@ -131,6 +133,10 @@ pub(super) fn run_with(verb: Verb, running: &Running, extra: Extra, config: &Con
     });
     let args = artifacts::arguments(verb.as_str(), &running.selecting, more, config);
     artifacts::write(&target, &project, &report, args, config)?;
+    if let Some(faults) = report.fatal {
+        workspace.runtime.shutdown_background();
+        return Err(faults.into());
+    }
     let code = if report.cancelled { interrupt::EXIT_CODE } else { report.exit_code };
     // work that still goes on behind belongs to nodes that are over
     workspace.runtime.shutdown_background();

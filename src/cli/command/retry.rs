@@ -24,7 +24,10 @@ const AGAIN: [&str; 5] = ["error", "fail", "skipped", "runtime error", "partial 
 pub(super) fn run(state: Option<&Path>, config: &Config) -> Result<i32, Failure> {
     let folder = match state {
         Some(state) => state.to_owned(),
-        None => target_folder(&load("retry", &[], config)?, config),
+        None => {
+            let project = load("retry", &[], config)?;
+            target_folder(&project, config)
+        }
     };
     let path = folder.join("run_results.json");
     let text = std::fs::read_to_string(&path).map_err(|_| {

@@ -52,9 +52,33 @@ fn body(set: &mut SetExpr) -> Result<(), SqlError> {
         SetExpr::Select(s) => select(s),
         SetExpr::SetOperation { left, right, .. } => {
             body(left)?;
-            body(right)
+            body(right)?;
+            tell_apart(right);
+            Ok(())
         }
         _ => Ok(()),
+    }
+}
+
+/// Columns of the second side of a set operation have no names that anybody reads: those of the first side count. DataFusion
+/// wants them distinct all the same.
+fn tell_apart(set: &mut SetExpr) {
+    match set {
+        SetExpr::SetOperation { left, right, .. } => {
+            tell_apart(left);
+            tell_apart(right);
+        }
+        SetExpr::Select(select) => {
+            let mut seen = std::collections::HashSet::new();
+            for (number, item) in select.projection.iter_mut().enumerate() {
+                let SelectItem::ExprWithAlias { alias, .. } = item else { continue };
+                if !seen.insert(alias.value.clone()) {
+                    alias.value = format!("{}:{number}", alias.value);
+                    alias.quote_style = Some('"');
+                }
+            }
+        }
+        _ => {}
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     dialect::{function, types::Type},
     engine::{Content, EngineError, How, Publish, Published, Strategy},
     graph::OnSchemaChange,
-    lake::{Change, Commit, LakeTable, Removed, ViewColumn, ViewFile, WrittenFile, storage_schema},
+    lake::{describes, Change, Commit, LakeTable, Removed, ViewColumn, ViewFile, WrittenFile, storage_schema},
     names::{RelationName, SchemaName},
 };
 
@@ -73,7 +73,7 @@ impl Inner {
                 comment: publish
                     .column_comments
                     .iter()
-                    .find(|(n, _)| n.eq_ignore_ascii_case(f.name()))
+                    .find(|(n, _)| describes(n, f.name()))
                     .map(|(_, c)| c.clone())
                     .filter(|c| !c.is_empty()),
             })

@@ -28,10 +28,6 @@
   to_timestamp_ntz('{{ modules.datetime.datetime.utcnow().strftime("%Y-%m-%d %H:%M:%S.%f") }}')
 {%- endmacro %}
 
-{% macro current_timestamp_in_utc_backcompat() -%}
-  {{ return(snapshot_get_time()) }}
-{%- endmacro %}
-
 {% macro snapshot_string_as_time(timestamp) -%}
   {{ return(adapter.dispatch('snapshot_string_as_time', 'dbt')(timestamp)) }}
 {%- endmacro %}
@@ -123,7 +119,7 @@
   (
     {%- if column_added -%} {{ get_true_sql() }} {%- else -%}
     {%- for column in columns %}
-    {{ snapshotted_rel }}.{{ column }} is distinct from {{ current_rel }}.{{ column }}{{ ' or' if not loop.last }}
+    ({{ snapshotted_rel }}.{{ column }} is distinct from {{ current_rel }}.{{ column }}){{ ' or' if not loop.last }}
     {%- endfor -%}
     {%- endif %}
   )
@@ -145,9 +141,14 @@
   TRUE
 {%- endmacro %}
 
+{# What the end of a current row is, where it is not null. #}
+{% macro snapshot_open_end() -%}
+  {% set current = config.get('dbt_valid_to_current') %}
+  {{ return('cast(' ~ current ~ ' as timestamp_ntz)' if current else none) }}
+{%- endmacro %}
+
 {% macro get_dbt_valid_to_current(strategy, columns) -%}
-  {% set current = config.get('dbt_valid_to_current') or 'null' %}
-  coalesce(nullif({{ strategy.updated_at }}, {{ strategy.updated_at }}), {{ current }}) as {{ columns.dbt_valid_to }}
+  coalesce(nullif({{ strategy.updated_at }}, {{ strategy.updated_at }}), {{ snapshot_open_end() or 'null' }}) as {{ columns.dbt_valid_to }}
 {%- endmacro %}
 
 {# The first version of the table: every row is current. #}
@@ -178,7 +179,7 @@
 {% macro default__snapshot_staging_table(strategy, source_sql, target_relation) -%}
 {%- set columns = get_snapshot_table_column_names() -%}
 {%- set now = snapshot_get_time() -%}
-{%- set current = config.get('dbt_valid_to_current') -%}
+{%- set current = snapshot_open_end() -%}
 {%- set deletes = strategy.hard_deletes in ['invalidate', 'new_record'] -%}
 {%- set source_columns = get_column_schema_from_query(source_sql) | map(attribute='name') | list -%}
 {%- set target_columns = adapter.get_columns_in_relation(target_relation) | map(attribute='name') | list -%}
@@ -308,7 +309,7 @@ select {{ list }} from deletion_records
 
 {% macro default__snapshot_merge_sql(target, source, insert_cols) -%}
 {%- set columns = get_snapshot_table_column_names() -%}
-{%- set current = config.get('dbt_valid_to_current') -%}
+{%- set current = snapshot_open_end() -%}
 {%- set names = insert_cols | join(', ') -%}
 merge into {{ target }} as DBT_INTERNAL_DEST
 using {{ source }} as DBT_INTERNAL_SOURCE
