@@ -6,6 +6,7 @@
 //!
 //! Nothing here opens a table or runs a plan.
 
+mod coercion;
 pub mod error;
 pub mod function;
 pub mod lower;
@@ -13,6 +14,8 @@ pub mod operator;
 pub mod parse;
 pub mod relation;
 pub mod retag;
+pub mod structured;
 pub mod types;
+pub mod variant;
 
 pub use error::SqlError;

@@ -47,6 +47,11 @@ impl ExprPlanner for SnowflakeOperators {
             (Op::StringConcat, l_type, r_type) if l_type != Type::Varchar || r_type != Type::Varchar => {
                 return Ok(PlannerResult::Original(RawBinaryExpr { op, left: text(l, l_type), right: text(r, r_type) }));
             }
+            // by value: 5 and 5.0 are equal, 10 is more than 9
+            (Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq, Type::Semi(_), Type::Semi(_)) => {
+                let (l, r) = (function::call("__variant_key", vec![l])?, function::call("__variant_key", vec![r])?);
+                return Ok(PlannerResult::Original(RawBinaryExpr { op, left: l, right: r }));
+            }
             (Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq, l_type, r_type) if comparable_differently(l_type, r_type) => {
                 let (l, r) = align(l, l_type, r, r_type);
                 return Ok(PlannerResult::Original(RawBinaryExpr { op, left: l, right: r }));

@@ -9,7 +9,10 @@ use sqlparser::{
     tokenizer::{Token, Tokenizer, Whitespace},
 };
 
-use super::error::{SqlError, byte_offset};
+use super::{
+    error::{SqlError, byte_offset},
+    structured,
+};
 
 /// Deep enough for generated SQL, shallow enough for the stack.
 const RECURSION_LIMIT: usize = 120;
@@ -26,11 +29,15 @@ pub fn parse_statement(sql: &str) -> Result<Statement, SqlError> {
 
 fn parse_script(sql: &str) -> Result<Vec<Statement>, SqlError> {
     let options = ParserOptions::new().with_trailing_commas(true).with_unescape(true);
+    let tokens = Tokenizer::new(&SnowflakeDialect, sql)
+        .with_unescape(true)
+        .tokenize_with_location()
+        .map_err(|e| syntax_error(sql, &ParserError::TokenizerError(e.to_string())))?;
     Parser::new(&SnowflakeDialect)
         .with_options(options)
         .with_recursion_limit(RECURSION_LIMIT)
-        .try_with_sql(sql)
-        .and_then(|mut p| p.parse_statements())
+        .with_tokens_with_locations(structured::rewrite(tokens))
+        .parse_statements()
         .map_err(|e| syntax_error(sql, &e))
 }
 

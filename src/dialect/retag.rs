@@ -1,7 +1,8 @@
 //! Semi-structured types through expressions that forget field metadata: CASE, COALESCE, NULLIF, MIN...
 //!
 //! DataFusion computes a field for each projected expression; for some kinds it keeps only the Arrow type. Wherever
-//! such an expression is projected, it is wrapped into an identity function that puts the metadata back.
+//! such an expression is projected, it is wrapped into an identity function that puts the metadata back. On the way up,
+//! [`super::coercion`] sees each node.
 
 use std::sync::Arc;
 
@@ -10,14 +11,15 @@ use datafusion::{
     logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection, expr::Alias},
 };
 
-use super::{function, types::Type};
+use super::{coercion::coerce, function, types::Type};
 use crate::names::SemiStructured;
 
 /// The plan with metadata restored in all its projections.
 pub fn retag(plan: LogicalPlan) -> Result<LogicalPlan> {
     plan.transform_up_with_subqueries(|plan| {
+        let Transformed { data: plan, transformed, .. } = coerce(plan)?;
         let LogicalPlan::Projection(projection) = plan else {
-            return Ok(Transformed::no(plan));
+            return Ok(if transformed { Transformed::yes(plan) } else { Transformed::no(plan) });
         };
         let schema = projection.input.schema().clone();
         let mut changed = false;
@@ -32,7 +34,7 @@ pub fn retag(plan: LogicalPlan) -> Result<LogicalPlan> {
                 None => Ok(expr.clone()),
             })
             .collect::<Result<Vec<_>>>()?;
-        if !changed {
+        if !changed && !transformed {
             return Ok(Transformed::no(LogicalPlan::Projection(projection)));
         }
         Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new(exprs, Arc::clone(&projection.input))?)))
@@ -55,7 +57,7 @@ fn wrap(expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
 }
 
 /// The semi-structured type of an expression, as far as it passes one of its arguments on.
-fn semi_type(expr: &Expr, schema: &DFSchema) -> Option<SemiStructured> {
+pub(super) fn semi_type(expr: &Expr, schema: &DFSchema) -> Option<SemiStructured> {
     let known = expr.to_field(schema).ok().map(|(_, f)| f);
     if let Some(field) = &known {
         match Type::of(field) {

@@ -77,6 +77,12 @@ impl Type {
             T::Array(_) => Self::Semi(SemiStructured::Array),
             T::Custom(name, modifiers) => {
                 let name = name.to_string().to_uppercase();
+                if name == super::structured::TYPE_NAME {
+                    let text = modifiers.first().map(String::as_str).unwrap_or_default();
+                    return super::function::semi_of(text)
+                        .map(Self::Semi)
+                        .ok_or_else(|| SqlError::new("sql/type", format!("there is no type `{text}`")));
+                }
                 return Self::parse_name(&name, modifiers).ok_or_else(|| SqlError::new("sql/type", format!("there is no type `{sql}`")));
             }
             other => {

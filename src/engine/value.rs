@@ -12,7 +12,7 @@ use datafusion::arrow::{
     util::display::{ArrayFormatter, FormatOptions},
 };
 
-use crate::names::SemiStructured;
+use crate::{dialect::variant::show::show, names::SemiStructured};
 
 /// A cell, as far as JSON and text tell kinds apart.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,7 +112,7 @@ fn typed(array: &ArrayRef, field: &Field, row: usize) -> Option<Value> {
                 DataType::LargeUtf8 => array.as_string_opt::<i64>()?.value(row),
                 _ => array.as_string_view_opt()?.value(row),
             };
-            if semi_structured(field).is_some() { Value::Json(text.to_owned()) } else { Value::Text(text.to_owned()) }
+            if semi_structured(field).is_some() { Value::Json(show(text).into_owned()) } else { Value::Text(text.to_owned()) }
         }
         DataType::Date32 => {
             let days = array.as_primitive_opt::<Date32Type>()?.value(row);

@@ -1,17 +1,22 @@
-//! ARRAY functions over canonical JSON text.
+//! ARRAY functions: elements are slices of the array's text (`dialect::variant`).
+//!
+//! An argument that is NULL makes the result NULL, as Snowflake documents for each of them; exceptions are named where
+//! they are. Comparisons of whole arrays are in `array_set`.
 
-use std::sync::Arc;
+use std::{cmp::Ordering, sync::Arc};
 
 use datafusion::{
-    arrow::array::{Array, ArrayRef, BooleanArray, Int64Array},
+    arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringArray},
     common::Result,
 };
-use serde_json::Value as Json;
 
 use super::{
-    json::{array, boolean, integer, json, semi, varchar, variant},
+    json::{array, integer, object, semi, varchar, variant},
     scalar::{Arity, Function, Rows, fail, texts},
-    value::{canonical, json_at, variant_text},
+};
+use crate::dialect::{
+    types::Type,
+    variant::{MAX_BYTES, Kind, kind, limited, order, scan, show},
 };
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -19,168 +24,170 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("array_construct_compact", Arity::AtLeast(0), array, |r| construct(r, true)),
     Function::new("array_size", Arity::Exactly(1), integer, |r| {
         let values = semi(r, 0)?;
-        integers(r, |i| {
-            Ok(match json(&values, i)? {
-                Some(Json::Array(items)) => Some(items.len() as i64),
-                _ => None,
-            })
-        })
-    }),
-    Function::new("array_contains", Arity::Exactly(2), boolean, |r| {
-        let (needles, arrays) = (semi(r, 0)?, semi(r, 1)?);
-        Ok(Arc::new(
-            (0..r.rows)
-                .map(|i| {
-                    let (Some(needle), Some(Json::Array(items))) = (json(&needles, i)?, json(&arrays, i)?) else { return Ok(None) };
-                    Ok(Some(items.contains(&needle)))
-                })
-                .collect::<Result<BooleanArray>>()?,
-        ))
+        integers(r, |i| Ok(scan::elements(text(&values, i)?).map(|e| e.count() as i64)))
     }),
     Function::new("array_position", Arity::Exactly(2), integer, |r| {
         let (needles, arrays) = (semi(r, 0)?, semi(r, 1)?);
         integers(r, |i| {
-            let (Some(needle), Some(Json::Array(items))) = (json(&needles, i)?, json(&arrays, i)?) else { return Ok(None) };
-            Ok(items.iter().position(|v| *v == needle).map(|p| p as i64))
+            // a NULL needle finds a NULL element
+            let needle = if needles.is_null(i) { "null" } else { needles.value(i) };
+            Ok(scan::elements(text(&arrays, i)?).and_then(|mut e| e.position(|v| order::equal(v, needle))).map(|p| p as i64))
         })
     }),
     Function::new("array_append", Arity::Exactly(2), array, |r| {
         let (arrays, items) = (semi(r, 0)?, semi(r, 1)?);
         edit(r, &arrays, |i, list| {
-            list.push(json(&items, i)?.unwrap_or(Json::Null));
-            Ok(())
+            list.push(text_or_null(&items, i));
+            Ok(true)
         })
     }),
     Function::new("array_prepend", Arity::Exactly(2), array, |r| {
         let (arrays, items) = (semi(r, 0)?, semi(r, 1)?);
         edit(r, &arrays, |i, list| {
-            list.insert(0, json(&items, i)?.unwrap_or(Json::Null));
-            Ok(())
+            list.insert(0, text_or_null(&items, i));
+            Ok(true)
         })
     }),
     Function::new("array_cat", Arity::Exactly(2), array, |r| {
         let (left, right) = (semi(r, 0)?, semi(r, 1)?);
-        pair(r, &left, &right, |a, b| a.iter().chain(b).cloned().collect())
+        edit(r, &left, |i, list| {
+            let Some(more) = scan::elements(text(&right, i)?) else { return Ok(false) };
+            list.extend(more);
+            Ok(true)
+        })
     }),
     Function::new("array_compact", Arity::Exactly(1), array, |r| {
-        let arrays = semi(r, 0)?;
-        edit(r, &arrays, |_, list| {
-            list.retain(|v| !v.is_null());
-            Ok(())
+        edit(r, &semi(r, 0)?, |_, list| {
+            list.retain(|v| *v != "null");
+            Ok(true)
         })
-    }),
-    Function::new("array_distinct", Arity::Exactly(1), array, |r| {
-        let arrays = semi(r, 0)?;
-        edit(r, &arrays, |_, list| {
-            let mut seen = std::collections::HashSet::new();
-            list.retain(|v| seen.insert(canonical(v)));
-            Ok(())
-        })
-    }),
-    Function::new("array_intersection", Arity::Exactly(2), array, |r| {
-        let (left, right) = (semi(r, 0)?, semi(r, 1)?);
-        pair(r, &left, &right, |a, b| multiset(a, b, true))
-    }),
-    Function::new("array_except", Arity::Exactly(2), array, |r| {
-        let (left, right) = (semi(r, 0)?, semi(r, 1)?);
-        pair(r, &left, &right, |a, b| multiset(a, b, false))
-    }),
-    Function::new("arrays_overlap", Arity::Exactly(2), boolean, |r| {
-        let (left, right) = (semi(r, 0)?, semi(r, 1)?);
-        Ok(Arc::new(
-            (0..r.rows)
-                .map(|i| {
-                    let (Some(Json::Array(a)), Some(Json::Array(b))) = (json(&left, i)?, json(&right, i)?) else { return Ok(None) };
-                    Ok(Some(a.iter().any(|v| b.contains(v))))
-                })
-                .collect::<Result<BooleanArray>>()?,
-        ))
     }),
     Function::new("array_slice", Arity::Exactly(3), array, |r| {
         let (arrays, from, to) = (semi(r, 0)?, r.integers(1)?, r.integers(2)?);
         edit(r, &arrays, |i, list| {
-            let length = list.len() as i64;
-            let at = |n: i64| if n < 0 { (length + n).max(0) } else { n.min(length) } as usize;
-            let (a, b) = (at(from.value(i)), at(to.value(i)));
+            if from.is_null(i) || to.is_null(i) {
+                return Ok(false);
+            }
+            let (a, b) = (bound(from.value(i), list.len()), bound(to.value(i), list.len()));
             *list = if a < b { list[a..b].to_vec() } else { vec![] };
-            Ok(())
+            Ok(true)
         })
     }),
     Function::new("array_insert", Arity::Exactly(3), array, |r| {
         let (arrays, at, items) = (semi(r, 0)?, r.integers(1)?, semi(r, 2)?);
         edit(r, &arrays, |i, list| {
+            if at.is_null(i) {
+                return Ok(false);
+            }
             let length = list.len() as i64;
-            let position = if at.value(i) < 0 { (length + at.value(i)).max(0) } else { at.value(i) } as usize;
-            if position > 1_000_000 {
-                return fail("the position of ARRAY_INSERT is too large");
+            let position = if at.value(i) < 0 { length.saturating_add(at.value(i)).max(0) } else { at.value(i) } as usize;
+            if position > MAX_BYTES / 5 {
+                return fail(format!("the position {position} of ARRAY_INSERT makes a value larger than {MAX_BYTES} bytes"));
             }
             while list.len() < position {
-                list.push(Json::Null);
+                list.push("null");
             }
-            list.insert(position, json(&items, i)?.unwrap_or(Json::Null));
-            Ok(())
+            list.insert(position, text_or_null(&items, i));
+            Ok(true)
         })
     }),
     Function::new("array_remove", Arity::Exactly(2), array, |r| {
         let (arrays, items) = (semi(r, 0)?, semi(r, 1)?);
         edit(r, &arrays, |i, list| {
-            let item = json(&items, i)?;
-            list.retain(|v| Some(v) != item.as_ref());
-            Ok(())
+            if items.is_null(i) {
+                return Ok(false);
+            }
+            list.retain(|v| !order::equal(v, items.value(i)));
+            Ok(true)
+        })
+    }),
+    Function::new("array_remove_at", Arity::Exactly(2), array, |r| {
+        let (arrays, at) = (semi(r, 0)?, r.integers(1)?);
+        edit(r, &arrays, |i, list| {
+            if at.is_null(i) {
+                return Ok(false);
+            }
+            let position = if at.value(i) < 0 { at.value(i).saturating_add(list.len() as i64) } else { at.value(i) };
+            if let Some(position) = usize::try_from(position).ok().filter(|p| *p < list.len()) {
+                list.remove(position);
+            }
+            Ok(true)
         })
     }),
     Function::new("array_reverse", Arity::Exactly(1), array, |r| {
-        let arrays = semi(r, 0)?;
-        edit(r, &arrays, |_, list| {
+        edit(r, &semi(r, 0)?, |_, list| {
             list.reverse();
-            Ok(())
+            Ok(true)
         })
     }),
-    Function::new("array_sort", Arity::Between(1, 3), array, |r| {
-        let arrays = semi(r, 0)?;
-        edit(r, &arrays, |_, list| {
-            list.sort_by(compare);
-            Ok(())
-        })
-    }),
-    Function::new("array_min", Arity::Exactly(1), variant, |r| extreme(r, std::cmp::Ordering::Less)),
-    Function::new("array_max", Arity::Exactly(1), variant, |r| extreme(r, std::cmp::Ordering::Greater)),
+    Function::new("array_sort", Arity::Between(1, 3), array, sort),
+    Function::new("array_min", Arity::Exactly(1), variant, |r| extreme(r, Ordering::Less)),
+    Function::new("array_max", Arity::Exactly(1), variant, |r| extreme(r, Ordering::Greater)),
     Function::new("array_flatten", Arity::Exactly(1), array, |r| {
-        let arrays = semi(r, 0)?;
-        edit(r, &arrays, |_, list| {
-            *list = list.drain(..).flat_map(|v| if let Json::Array(items) = v { items } else { vec![v] }).collect();
-            Ok(())
+        edit(r, &semi(r, 0)?, |_, list| {
+            if list.contains(&"null") {
+                return Ok(false);
+            }
+            let mut flat = Vec::with_capacity(list.len());
+            for item in list.iter() {
+                match scan::elements(item) {
+                    Some(items) => flat.extend(items),
+                    None => return fail(format!("Not an array: 'Input argument to ARRAY_FLATTEN is not an array of arrays': {}", show::show(item))),
+                }
+            }
+            *list = flat;
+            Ok(true)
         })
     }),
     Function::new("array_to_string", Arity::Exactly(2), varchar, |r| {
         let (arrays, separators) = (semi(r, 0)?, r.text(1)?);
         texts(r, |i| {
-            let Some(Json::Array(items)) = json(&arrays, i)? else { return Ok(None) };
+            let Some(items) = scan::elements(text(&arrays, i)?) else { return Ok(None) };
             if separators.is_null(i) {
                 return Ok(None);
             }
-            let parts = items.iter().map(|v| Ok(variant_text(&canonical(v))?.unwrap_or_default())).collect::<Result<Vec<_>>>()?;
-            Ok(Some(parts.join(separators.value(i))))
+            let parts: Vec<_> = items.map(|v| show::varchar(v).unwrap_or_default()).collect();
+            limited(parts.join(separators.value(i))).map(Some)
         })
     }),
-    Function::new("array_generate_range", Arity::Between(2, 3), array, |r| {
-        let (from, to) = (r.integers(0)?, r.integers(1)?);
-        let step = if r.args.len() > 2 { Some(r.integers(2)?) } else { None };
+    Function::new("array_generate_range", Arity::Between(2, 3), array, generate_range),
+    Function::new("arrays_to_object", Arity::Exactly(2), object, |r| {
+        let (keys, values) = (semi(r, 0)?, semi(r, 1)?);
         texts(r, |i| {
-            let step = step.as_ref().map_or(1, |s| s.value(i));
-            if step == 0 {
-                return fail("the step of ARRAY_GENERATE_RANGE is 0");
+            let (Some(keys), Some(values)) = (scan::elements(text(&keys, i)?), scan::elements(text(&values, i)?)) else {
+                return Ok(None);
+            };
+            let (keys, values): (Vec<_>, Vec<_>) = (keys.collect(), values.collect());
+            if keys.len() != values.len() {
+                return fail(format!("Key and value arrays had unequal lengths: {} and {}", keys.len(), values.len()));
             }
-            let (mut at, end) = (from.value(i), to.value(i));
-            let mut items = vec![];
-            while (step > 0 && at < end) || (step < 0 && at > end) {
-                items.push(Json::from(at));
-                at += step;
-                if items.len() > 10_000_000 {
-                    return fail("ARRAY_GENERATE_RANGE would make more than 10,000,000 elements");
+            let pairs = keys.into_iter().zip(values).filter(|(k, _)| *k != "null");
+            let named = pairs.map(|(k, v)| match kind(k) {
+                Kind::Varchar => (k.to_owned(), v),
+                _ => (scan::quote(&show::varchar(k).unwrap_or_default()), v),
+            });
+            let members = scan::sorted(named.collect());
+            limited(scan::object(members.iter().map(|(k, v)| (k.as_str(), *v)))).map(Some)
+        })
+    }),
+    Function::new("arrays_zip", Arity::AtLeast(1), array, |r| {
+        let columns = (0..r.args.len()).map(|k| semi(r, k)).collect::<Result<Vec<_>>>()?;
+        texts(r, |i| {
+            let mut lists: Vec<Vec<&str>> = Vec::with_capacity(columns.len());
+            for column in &columns {
+                match scan::elements(text(column, i)?) {
+                    Some(items) => lists.push(items.collect()),
+                    None => return Ok(None),
                 }
             }
-            Ok(Some(canonical(&Json::Array(items))))
+            let rows = lists.iter().map(Vec::len).max().unwrap_or(0);
+            let names: Vec<String> = (1..=lists.len()).map(|n| format!("\"${n}\"")).collect();
+            let zipped = (0..rows).map(|row| {
+                let members = names.iter().zip(&lists).map(|(n, l)| (n.as_str(), l.get(row).copied().unwrap_or("null")));
+                let members = scan::sorted(members.collect());
+                scan::object(members)
+            });
+            limited(scan::array(zipped)).map(Some)
         })
     }),
     Function::new("split", Arity::Exactly(2), array, |r| {
@@ -189,85 +196,117 @@ pub(super) const FUNCTIONS: &[Function] = &[
             if text.is_null(i) || separators.is_null(i) {
                 return Ok(None);
             }
-            let parts: Vec<Json> = match separators.value(i) {
-                "" => vec![Json::from(text.value(i))],
-                separator => text.value(i).split(separator).map(Json::from).collect(),
-            };
-            Ok(Some(canonical(&Json::Array(parts))))
+            Ok(Some(match separators.value(i) {
+                "" => scan::array([scan::quote(text.value(i))]),
+                separator => scan::array(text.value(i).split(separator).map(scan::quote)),
+            }))
         })
     }),
 ];
 
-fn integers(r: &Rows, f: impl Fn(usize) -> Result<Option<i64>>) -> Result<ArrayRef> {
+/// The text of a row; that of NULL is no array and no object.
+pub(super) fn text(values: &StringArray, row: usize) -> Result<&str> {
+    Ok(if values.is_null(row) { "" } else { values.value(row) })
+}
+
+pub(super) fn text_or_null(values: &StringArray, row: usize) -> &str {
+    if values.is_null(row) { "null" } else { values.value(row) }
+}
+
+pub(super) fn integers(r: &Rows, f: impl Fn(usize) -> Result<Option<i64>>) -> Result<ArrayRef> {
     Ok(Arc::new((0..r.rows).map(f).collect::<Result<Int64Array>>()?))
 }
 
+/// A BOOLEAN argument, NULL where it is.
+pub(super) fn flag(r: &Rows, index: usize) -> Result<BooleanArray> {
+    let array = super::cast::convert(&r.args[index], r.types[index], Type::Boolean, super::cast::Failure::Error)?;
+    Ok(array.as_boolean().clone())
+}
+
+/// A position from the start or, negative, from the end, within the list.
+fn bound(n: i64, length: usize) -> usize {
+    let length = length as i64;
+    (if n < 0 { length.saturating_add(n).max(0) } else { n.min(length) }) as usize
+}
+
 fn construct(r: &Rows, compact: bool) -> Result<ArrayRef> {
+    let columns = (0..r.args.len()).map(|k| semi(r, k)).collect::<Result<Vec<_>>>()?;
+    texts(r, |i| limited(scan::array(columns.iter().filter(|c| !compact || !c.is_null(i)).map(|c| text_or_null(c, i)))).map(Some))
+}
+
+/// The array after a change of its list of elements; NULL when it is none or the change says so.
+fn edit<'a>(r: &Rows, arrays: &'a StringArray, f: impl Fn(usize, &mut Vec<&'a str>) -> Result<bool>) -> Result<ArrayRef> {
     texts(r, |i| {
-        let mut items = vec![];
-        for (argument, of) in r.args.iter().zip(r.types) {
-            if compact && argument.is_null(i) {
-                continue;
-            }
-            items.push(json_at(argument, *of, i)?);
+        let Some(items) = scan::elements(text(arrays, i)?) else { return Ok(None) };
+        let mut list: Vec<&str> = items.collect();
+        if !f(i, &mut list)? {
+            return Ok(None);
         }
-        Ok(Some(canonical(&Json::Array(items))))
+        limited(scan::array(list)).map(Some)
     })
 }
 
-fn edit(r: &Rows, arrays: &datafusion::arrow::array::StringArray, f: impl Fn(usize, &mut Vec<Json>) -> Result<()>) -> Result<ArrayRef> {
-    texts(r, |i| {
-        let Some(Json::Array(mut list)) = json(arrays, i)? else { return Ok(None) };
-        f(i, &mut list)?;
-        Ok(Some(canonical(&Json::Array(list))))
-    })
-}
-
-fn pair(
-    r: &Rows,
-    left: &datafusion::arrow::array::StringArray,
-    right: &datafusion::arrow::array::StringArray,
-    f: impl Fn(&[Json], &[Json]) -> Vec<Json>,
-) -> Result<ArrayRef> {
-    texts(r, |i| {
-        let (Some(Json::Array(a)), Some(Json::Array(b))) = (json(left, i)?, json(right, i)?) else { return Ok(None) };
-        Ok(Some(canonical(&Json::Array(f(&a, &b)))))
-    })
-}
-
-/// Elements of `a` that have (or lack) a partner in `b`, duplicates counted (Snowflake documentation, "ARRAY_INTERSECTION").
-fn multiset(a: &[Json], b: &[Json], keep_matched: bool) -> Vec<Json> {
-    let mut partners: Vec<&Json> = b.iter().collect();
-    a.iter()
-        .filter(|v| match partners.iter().position(|p| p == v) {
-            Some(i) => {
-                partners.swap_remove(i);
-                keep_matched
+/// Nulls last when ascending, first when descending, unless told otherwise (Snowflake documentation, "ARRAY_SORT").
+fn sort(r: &Rows) -> Result<ArrayRef> {
+    let arrays = semi(r, 0)?;
+    let ascending = if r.args.len() > 1 { Some(flag(r, 1)?) } else { None };
+    let nulls_first = if r.args.len() > 2 { Some(flag(r, 2)?) } else { None };
+    edit(r, &arrays, |i, list| {
+        let given = |flags: &Option<BooleanArray>| flags.as_ref().map(|f| (!f.is_null(i)).then(|| f.value(i)));
+        let (ascending, nulls_first) = match (given(&ascending), given(&nulls_first)) {
+            (Some(None), _) | (_, Some(None)) => return Ok(false),
+            (a, n) => {
+                let ascending = a.flatten().unwrap_or(true);
+                (ascending, n.flatten().unwrap_or(!ascending))
             }
-            None => !keep_matched,
-        })
-        .cloned()
-        .collect()
+        };
+        let (nulls, mut values): (Vec<&str>, Vec<&str>) = list.drain(..).partition(|v| *v == "null");
+        values.sort_by(|a, b| if ascending { order::compare(a, b) } else { order::compare(b, a) });
+        if nulls_first {
+            list.extend(nulls);
+            list.extend(values);
+        } else {
+            list.extend(values);
+            list.extend(nulls);
+        }
+        Ok(true)
+    })
 }
 
-fn compare(a: &Json, b: &Json) -> std::cmp::Ordering {
-    match (a.as_f64(), b.as_f64()) {
-        (Some(x), Some(y)) => x.total_cmp(&y),
-        _ => match (a.is_null(), b.is_null()) {
-            (true, false) => std::cmp::Ordering::Greater,
-            (false, true) => std::cmp::Ordering::Less,
-            _ => match (a.as_str(), b.as_str()) {
-                (Some(x), Some(y)) => x.cmp(y),
-                _ => canonical(a).cmp(&canonical(b)),
-            },
-        },
-    }
-}
-
-fn extreme(r: &Rows, wanted: std::cmp::Ordering) -> Result<ArrayRef> {
+fn extreme(r: &Rows, wanted: Ordering) -> Result<ArrayRef> {
     let arrays = semi(r, 0)?;
     texts(r, |i| {
-        let Some(Json::Array(items)) = json(&arrays, i)? else { return Ok(None) };
-        Ok(items.iter().filter(|v| !v.is_null()).reduce(|a, b| if compare(b, a) == wanted { b } else { a }).map(canonical))
+        let Some(items) = scan::elements(text(&arrays, i)?) else { return Ok(None) };
+        let found = items.filter(|v| *v != "null").reduce(|a, b| if order::compare(b, a) == wanted { b } else { a });
+        Ok(found.map(str::to_owned))
+    })
+}
+
+fn generate_range(r: &Rows) -> Result<ArrayRef> {
+    let (from, to) = (r.integers(0)?, r.integers(1)?);
+    let step = if r.args.len() > 2 { Some(r.integers(2)?) } else { None };
+    texts(r, |i| {
+        if from.is_null(i) || to.is_null(i) || step.as_ref().is_some_and(|s| s.is_null(i)) {
+            return Ok(None);
+        }
+        let step = step.as_ref().map_or(1, |s| s.value(i));
+        if step == 0 {
+            return fail("the step of ARRAY_GENERATE_RANGE is 0");
+        }
+        let (mut at, end) = (from.value(i), to.value(i));
+        let mut out = String::from("[");
+        while (step > 0 && at < end) || (step < 0 && at > end) {
+            if out.len() > 1 {
+                out.push(',');
+            }
+            out.push_str(&at.to_string());
+            if out.len() > MAX_BYTES {
+                return limited(out).map(Some);
+            }
+            let Some(next) = at.checked_add(step) else { break };
+            at = next;
+        }
+        out.push(']');
+        limited(out).map(Some)
     })
 }

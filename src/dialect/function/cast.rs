@@ -14,13 +14,18 @@ use datafusion::{
     common::{DataFusionError, Result, plan_err},
     logical_expr::{Cast, Expr},
 };
-use serde_json::Value as Json;
 
 use super::{
-    scalar::{Arity, CallTypes, Function, Rows, fail},
-    value::{canonical, json_at, normalised, parse, parse_date, parse_time, parse_timestamp, to_text},
+    scalar::{Arity, CallTypes, Function, fail},
+    value::{normalised, parse_date, parse_time, parse_timestamp, to_text},
 };
-use crate::{dialect::types::Type, names::SemiStructured};
+use crate::{
+    dialect::{
+        types::Type,
+        variant::{Kind, kind, scalar, scan, show},
+    },
+    names::SemiStructured,
+};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("__cast", Arity::Exactly(2), target, |r| convert(&r.args[0], r.types[0], r.result, Failure::Error)).natively(native),
@@ -63,7 +68,12 @@ pub fn convert(array: &ArrayRef, from: Type, to: Type, failure: Failure) -> Resu
         (_, Type::Semi(b)) => to_semi(array, from, b),
         (a, b) if a == b => Ok(array.clone()),
         (_, Type::Varchar) => Ok(Arc::new(to_text(array, from)?)),
-        (Type::Semi(_) | Type::Varchar, _) => from_text(&to_text(array, from)?, to, failure),
+        (Type::Semi(_), _) => {
+            let to_number = matches!(to, Type::Number { .. } | Type::Float);
+            let values = array.as_string::<i32>();
+            from_text(&values.iter().map(|v| v.and_then(|v| show::cast_text(v, to_number))).collect(), to, failure)
+        }
+        (Type::Varchar, _) => from_text(&to_text(array, from)?, to, failure),
         (Type::Boolean, Type::Number { .. } | Type::Float) => arrow_cast(array, &to.arrow(), failure),
         (Type::Number { .. } | Type::Float, Type::Boolean) => {
             let floats = arrow_cast(array, &DataType::Float64, failure)?;
@@ -234,20 +244,13 @@ fn shorten(text: &str) -> String {
 
 /// TO_VARIANT, TO_ARRAY, TO_OBJECT of a plain value.
 fn to_semi(array: &ArrayRef, from: Type, to: SemiStructured) -> Result<ArrayRef> {
-    super::scalar::texts(
-        &Rows { args: &[], types: &[], rows: array.len(), result: Type::Varchar, result_field: &Type::Varchar.field("x") },
-        |i| {
-            if array.is_null(i) {
-                return Ok(None);
-            }
-            let value = json_at(array, from, i)?;
-            Ok(Some(match to {
-                SemiStructured::Variant => canonical(&value),
-                SemiStructured::Array => canonical(&Json::Array(vec![value])),
-                SemiStructured::Object => return fail(format!("a value of type {from} cannot be cast to OBJECT")),
-            }))
-        },
-    )
+    let values = scalar::texts(array, from)?;
+    match to {
+        SemiStructured::Variant => Ok(Arc::new(values)),
+        SemiStructured::Array => Ok(Arc::new(values.iter().map(|v| v.map(|v| scan::array([v]))).collect::<StringArray>())),
+        SemiStructured::Object if values.null_count() == values.len() => Ok(Arc::new(values)),
+        SemiStructured::Object => fail(format!("a value of type {from} cannot be cast to OBJECT")),
+    }
 }
 
 fn between_semi(array: &ArrayRef, from: SemiStructured, to: SemiStructured, failure: Failure) -> Result<ArrayRef> {
@@ -257,12 +260,12 @@ fn between_semi(array: &ArrayRef, from: SemiStructured, to: SemiStructured, fail
     let texts = array.as_string::<i32>();
     let values = texts.iter().map(|t| {
         let Some(t) = t else { return Ok(None) };
-        match (to, t.as_bytes().first()) {
-            (SemiStructured::Array, Some(b'[')) | (SemiStructured::Object, Some(b'{')) => Ok(Some(t.to_owned())),
-            (_, Some(b'n')) if t == "null" => Ok(None),
-            (SemiStructured::Array, _) => Ok(Some(canonical(&Json::Array(vec![parse(t)?])))),
+        match (to, kind(t)) {
+            (SemiStructured::Array, Kind::Array) | (SemiStructured::Object, Kind::Object) => Ok(Some(t.to_owned())),
+            (_, Kind::Null) => Ok(None),
+            (SemiStructured::Array, _) => Ok(Some(scan::array([t]))),
             _ if failure == Failure::Null => Ok(None),
-            _ => fail(format!("the value {} cannot be cast to {}", shorten(t), to.as_str())),
+            _ => fail(format!("Failed to cast variant value {} to {}", shorten(&show::show(t)), to.as_str())),
         }
     });
     Ok(Arc::new(StringArray::from(values.collect::<Result<Vec<_>>>()?)))

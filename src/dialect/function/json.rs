@@ -1,21 +1,33 @@
-//! Semi-structured values: parsing, paths, predicates, conversion of lists.
+//! JSON text to values and back, and the way to parts of a value: paths, keys, indexes.
 
 use std::sync::Arc;
 
 use datafusion::{
     arrow::{
-        array::{Array, ArrayRef, AsArray, BooleanArray, StringArray},
+        array::{Array, ArrayRef, AsArray, BinaryArray, StringArray, StringBuilder},
         datatypes::FieldRef,
     },
     common::Result,
 };
-use serde_json::Value as Json;
 
 use super::{
+    array::text,
     scalar::{Arity, CallTypes, Function, Rows, fail, texts},
-    value::{canonical, normalised, parse, to_text},
+    value::{normalised, to_text},
 };
-use crate::{dialect::types::Type, names::SemiStructured};
+use crate::{
+    dialect::{
+        types::Type,
+        variant::{
+            Kind, kind, limited, order,
+            parse::{self, Duplicates},
+            scalar, scan,
+            scan::Step,
+            show,
+        },
+    },
+    names::SemiStructured,
+};
 
 pub(super) const VARIANT: Type = Type::Semi(SemiStructured::Variant);
 pub(super) const ARRAY: Type = Type::Semi(SemiStructured::Array);
@@ -49,204 +61,172 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("parse_json", Arity::Between(1, 2), variant, |r| parse_json(r, false)),
     Function::new("try_parse_json", Arity::Between(1, 2), variant, |r| parse_json(r, true)),
     Function::new("check_json", Arity::Exactly(1), varchar, |r| {
-        let text = r.text(0)?;
-        texts(r, |i| Ok(if text.is_null(i) { None } else { serde_json::from_str::<Json>(text.value(i)).err().map(|e| e.to_string()) }))
+        let text = to_text(&r.args[0], r.types[0])?;
+        texts(r, |i| Ok(if text.is_null(i) { None } else { parse::parse(text.value(i), Duplicates::Refuse).err() }))
     }),
-    Function::new("to_json", Arity::Exactly(1), varchar, |r| normalised(&r.args[0], r.types[0])),
+    Function::new("to_json", Arity::Exactly(1), varchar, |r| {
+        let values = semi(r, 0)?;
+        Ok(Arc::new(values.iter().map(|v| v.map(show::show)).collect::<StringArray>()))
+    }),
+    Function::new("json_extract_path_text", Arity::Exactly(2), varchar, |r| {
+        let (documents, paths) = (r.text(0)?, r.text(1)?);
+        texts(r, |i| {
+            if documents.is_null(i) || paths.is_null(i) {
+                return Ok(None);
+            }
+            let steps = steps_of(paths.value(i))?;
+            match parse::parse(documents.value(i), Duplicates::Refuse) {
+                Ok(value) => Ok(value.as_deref().and_then(|v| scan::find(v, &steps)).and_then(show::varchar).map(|t| t.into_owned())),
+                Err(e) => fail(format!("Error parsing JSON: {e}")),
+            }
+        })
+    }),
     Function::new("__path", Arity::Exactly(2), variant, path),
     Function::new("get_path", Arity::Exactly(2), variant, path),
     Function::new("get", Arity::Exactly(2), variant, get),
     Function::new("get_ignore_case", Arity::Exactly(2), variant, |r| {
         let (values, keys) = (semi(r, 0)?, r.text(1)?);
-        texts(r, |i| {
-            let Some(Json::Object(map)) = json(&values, i)? else { return Ok(None) };
-            Ok(map.iter().find(|(k, _)| k.eq_ignore_ascii_case(keys.value(i))).map(|(_, v)| canonical(v)))
+        slices(r, |i| {
+            if keys.is_null(i) {
+                return None;
+            }
+            let wanted = keys.value(i);
+            let found = scan::member(row(&values, i), &scan::quote(wanted));
+            // without an exact match, the first of the keys in their order
+            found.or_else(|| scan::members(row(&values, i))?.find(|(k, _)| same_letters(&scan::unquote(k), wanted)).map(|(_, v)| v))
         })
-    }),
-    Function::new("typeof", Arity::Exactly(1), varchar, |r| {
-        let values = semi(r, 0)?;
-        texts(r, |i| Ok(json(&values, i)?.map(|v| type_name(&v).to_owned())))
     }),
     Function::new("strip_null_value", Arity::Exactly(1), variant, |r| {
         let values = semi(r, 0)?;
-        texts(r, |i| Ok((!values.is_null(i) && values.value(i) != "null").then(|| values.value(i).to_owned())))
+        slices(r, |i| (!values.is_null(i) && values.value(i) != "null").then(|| values.value(i)))
     }),
-    Function::new("is_null_value", Arity::Exactly(1), boolean, |r| is(r, Json::is_null)),
-    Function::new("is_array", Arity::Exactly(1), boolean, |r| is(r, Json::is_array)),
-    Function::new("is_object", Arity::Exactly(1), boolean, |r| is(r, Json::is_object)),
-    Function::new("is_boolean", Arity::Exactly(1), boolean, |r| is(r, Json::is_boolean)),
-    Function::new("is_varchar", Arity::Exactly(1), boolean, |r| is(r, Json::is_string)),
-    Function::new("is_char", Arity::Exactly(1), boolean, |r| is(r, Json::is_string)),
-    Function::new("is_integer", Arity::Exactly(1), boolean, |r| is(r, |v| v.is_i64() || v.is_u64())),
-    Function::new("is_decimal", Arity::Exactly(1), boolean, |r| is(r, Json::is_number)),
-    Function::new("is_double", Arity::Exactly(1), boolean, |r| is(r, Json::is_number)),
-    Function::new("is_real", Arity::Exactly(1), boolean, |r| is(r, Json::is_number)),
-    Function::new("as_array", Arity::Exactly(1), array, |r| only(r, b'[')),
-    Function::new("as_object", Arity::Exactly(1), object, |r| only(r, b'{')),
+    // bytes that sort, group and join as the values do
+    Function::new(
+        "__variant_key",
+        Arity::Exactly(1),
+        |c| Ok(Type::Binary.field(c.name)),
+        |r| {
+            let values = semi(r, 0)?;
+            Ok(Arc::new(values.iter().map(|v| v.map(order::key)).collect::<BinaryArray>()))
+        },
+    ),
     Function::new("__list_to_array", Arity::Exactly(1), array, |r| {
         let json = normalised(&r.args[0], ARRAY)?;
         // an aggregate over no rows gives an empty array in Snowflake
         let strings = json.as_string::<i32>();
+        let full = strings.iter().flatten().find(|v| v.len() > crate::dialect::variant::MAX_BYTES);
+        if let Some(full) = full {
+            limited(full.to_owned())?;
+        }
         Ok(Arc::new(strings.iter().map(|v| Some(v.unwrap_or("[]"))).collect::<StringArray>()))
     }),
 ];
 
-/// An argument as canonical JSON text, whatever its type.
+/// An argument as canonical text, whatever its type.
 pub(super) fn semi(r: &Rows, index: usize) -> Result<StringArray> {
-    let of = r.types[index];
-    let array = match of {
-        Type::Semi(_) => normalised(&r.args[index], of)?,
-        _ => super::cast::convert(&r.args[index], of, VARIANT, super::cast::Failure::Error)?,
-    };
-    Ok(array.as_string::<i32>().clone())
+    scalar::texts(&r.args[index], r.types[index])
 }
 
-pub(super) fn json(values: &StringArray, row: usize) -> Result<Option<Json>> {
-    if values.is_null(row) { Ok(None) } else { parse(values.value(row)).map(Some) }
+/// The text of a row; that of NULL is no value.
+fn row(values: &StringArray, i: usize) -> &str {
+    text(values, i).unwrap_or_default()
 }
 
-fn is(r: &Rows, f: impl Fn(&Json) -> bool) -> Result<ArrayRef> {
-    let values = semi(r, 0)?;
-    Ok(Arc::new((0..r.rows).map(|i| Ok(json(&values, i)?.map(|v| f(&v)))).collect::<Result<BooleanArray>>()?))
+/// A body whose results are slices of its arguments.
+fn slices<'a>(r: &Rows, f: impl Fn(usize) -> Option<&'a str>) -> Result<ArrayRef> {
+    let mut out = StringBuilder::with_capacity(r.rows, r.rows * 8);
+    for i in 0..r.rows {
+        out.append_option(f(i));
+    }
+    Ok(Arc::new(out.finish()))
 }
 
-fn only(r: &Rows, first: u8) -> Result<ArrayRef> {
-    let values = semi(r, 0)?;
-    texts(r, |i| Ok((!values.is_null(i) && values.value(i).as_bytes().first() == Some(&first)).then(|| values.value(i).to_owned())))
+fn same_letters(a: &str, b: &str) -> bool {
+    a.eq_ignore_ascii_case(b) || a.to_lowercase() == b.to_lowercase()
 }
 
 fn parse_json(r: &Rows, lenient: bool) -> Result<ArrayRef> {
     let text = to_text(&r.args[0], r.types[0])?;
+    let modes = if r.args.len() > 1 { Some(r.text(1)?) } else { None };
     texts(r, |i| {
-        if text.is_null(i) || text.value(i).trim().is_empty() {
+        if text.is_null(i) {
             return Ok(None);
         }
-        match serde_json::from_str::<Json>(text.value(i)) {
-            Ok(v) => Ok(Some(canonical(&v))),
+        let duplicates = match modes.as_ref().map(|m| m.value(i)) {
+            None | Some("s" | "S") => Duplicates::Refuse,
+            Some("d" | "D") => Duplicates::KeepLast,
+            Some(other) => return fail(format!("the parameter of PARSE_JSON is 's' or 'd', not '{other}'")),
+        };
+        match parse::parse(text.value(i), duplicates) {
+            Ok(Some(v)) => limited(v).map(Some),
+            Ok(None) => Ok(None),
             Err(_) if lenient => Ok(None),
             Err(e) => fail(format!("Error parsing JSON: {e}")),
         }
     })
 }
 
-fn type_name(v: &Json) -> &'static str {
-    match v {
-        Json::Null => "NULL_VALUE",
-        Json::Bool(_) => "BOOLEAN",
-        Json::Number(n) if n.is_f64() => "DECIMAL",
-        Json::Number(_) => "INTEGER",
-        Json::String(_) => "VARCHAR",
-        Json::Array(_) => "ARRAY",
-        Json::Object(_) => "OBJECT",
+pub(super) fn steps_of(path: &str) -> Result<Vec<Step>> {
+    match scan::parse_path(path) {
+        Some(steps) => Ok(steps),
+        None => fail(format!("'{path}' is not a path")),
     }
-}
-
-/// One step of a path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    Key(String),
-    Index(usize),
-}
-
-/// `a.b[0]["c d"]`, or the form that the lowering writes: `["a"]["b"][0]`.
-pub(super) fn parse_path(text: &str) -> Option<Vec<Step>> {
-    let mut steps = vec![];
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        match c {
-            '.' => rest = &rest[1..],
-            '[' => {
-                rest = &rest[1..];
-                if let Some(quote) = rest.chars().next().filter(|q| *q == '"' || *q == '\'') {
-                    let mut end = 1;
-                    let bytes = rest.as_bytes();
-                    while end < bytes.len() && bytes[end] != quote as u8 {
-                        end += if bytes[end] == b'\\' { 2 } else { 1 };
-                    }
-                    let inner = rest.get(1..end)?;
-                    let key = if quote == '"' { serde_json::from_str(&format!("\"{inner}\"")).ok()? } else { inner.to_owned() };
-                    steps.push(Step::Key(key));
-                    rest = rest.get(end + 1..)?.strip_prefix(']')?;
-                } else {
-                    let end = rest.find(']')?;
-                    steps.push(Step::Index(rest[..end].trim().parse().ok()?));
-                    rest = &rest[end + 1..];
-                }
-            }
-            '"' => {
-                let end = rest[1..].find('"')? + 1;
-                steps.push(Step::Key(rest[1..end].to_owned()));
-                rest = &rest[end + 1..];
-            }
-            _ => {
-                let end = rest.find(['.', '[']).unwrap_or(rest.len());
-                steps.push(Step::Key(rest[..end].to_owned()));
-                rest = &rest[end..];
-            }
-        }
-    }
-    Some(steps)
-}
-
-pub(super) fn walk<'a>(mut value: &'a Json, steps: &[Step]) -> Option<&'a Json> {
-    for step in steps {
-        value = match step {
-            Step::Key(key) => value.as_object()?.get(key)?,
-            Step::Index(i) => value.as_array()?.get(*i)?,
-        };
-    }
-    Some(value)
 }
 
 fn path(r: &Rows) -> Result<ArrayRef> {
     let (values, paths) = (semi(r, 0)?, r.text(1)?);
-    // paths are literals nearly always: parse the text once per change
-    let mut last: (String, Vec<Step>) = (String::new(), vec![]);
-    let mut out = Vec::with_capacity(r.rows);
+    // paths are literals nearly always: each is read once
+    let mut known: Option<(&str, Vec<Step>)> = None;
+    let mut out = StringBuilder::with_capacity(r.rows, r.rows * 8);
     for i in 0..r.rows {
         if values.is_null(i) || paths.is_null(i) {
-            out.push(None);
+            out.append_null();
             continue;
         }
-        if paths.value(i) != last.0 {
-            let Some(steps) = parse_path(paths.value(i)) else { return fail(format!("'{}' is not a path", paths.value(i))) };
-            last = (paths.value(i).to_owned(), steps);
-        }
-        let value = parse(values.value(i))?;
-        out.push(walk(&value, &last.1).map(canonical));
+        let steps = match &known {
+            Some((text, steps)) if *text == paths.value(i) => steps,
+            _ => &known.insert((paths.value(i), steps_of(paths.value(i))?)).1,
+        };
+        out.append_option(scan::find(values.value(i), steps));
     }
-    Ok(Arc::new(StringArray::from(out)))
+    Ok(Arc::new(out.finish()))
 }
 
+/// A number is an index of an array, a string a key of an object.
 fn get(r: &Rows) -> Result<ArrayRef> {
-    let (values, keys) = (semi(r, 0)?, r.text(1)?);
-    texts(r, |i| {
-        if keys.is_null(i) {
-            return Ok(None);
+    let values = semi(r, 0)?;
+    match r.types[1] {
+        Type::Number { .. } | Type::Float => {
+            let indexes = r.integers(1)?;
+            slices(r, |i| {
+                let index = (!indexes.is_null(i)).then(|| usize::try_from(indexes.value(i)).ok()).flatten()?;
+                scan::elements(row(&values, i))?.nth(index)
+            })
         }
-        Ok(match json(&values, i)? {
-            Some(Json::Object(map)) => map.get(keys.value(i)).map(canonical),
-            Some(Json::Array(items)) => keys.value(i).parse::<usize>().ok().and_then(|k| items.get(k)).map(canonical),
-            _ => None,
-        })
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths() {
-        let key = |k: &str| Step::Key(k.into());
-        for (text, wanted) in [
-            ("a.b[0]", Some(vec![key("a"), key("b"), Step::Index(0)])),
-            ("[\"a b\"][\"c\"]", Some(vec![key("a b"), key("c")])),
-            ("['x']", Some(vec![key("x")])),
-            ("", Some(vec![])),
-            ("a[", None),
-        ] {
-            assert_eq!(parse_path(text), wanted, "{text}");
+        Type::Semi(_) => {
+            let keys = semi(r, 1)?;
+            slices(r, |i| match kind(row(&keys, i)) {
+                Kind::Varchar => scan::member(row(&values, i), keys.value(i)),
+                Kind::Integer => scan::elements(row(&values, i))?.nth(keys.value(i).parse().ok()?),
+                _ => None,
+            })
+        }
+        _ => {
+            let keys = r.text(1)?;
+            let mut last: Option<(&str, String)> = None;
+            let mut out = StringBuilder::with_capacity(r.rows, r.rows * 8);
+            for i in 0..r.rows {
+                if keys.is_null(i) {
+                    out.append_null();
+                    continue;
+                }
+                let quoted = match &last {
+                    Some((key, quoted)) if *key == keys.value(i) => quoted,
+                    _ => &last.insert((keys.value(i), scan::quote(keys.value(i)))).1,
+                };
+                out.append_option(scan::member(row(&values, i), quoted));
+            }
+            Ok(Arc::new(out.finish()))
         }
     }
 }

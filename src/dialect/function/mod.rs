@@ -4,13 +4,19 @@
 //! over Arrow arrays. [`register`] puts them beside DataFusion's own, replacing those of the same name.
 
 mod array;
+mod array_set;
 mod cast;
 mod date;
 mod date_format;
+mod description;
+mod geography;
 mod json;
+mod kind;
+mod lambda;
 mod number;
 mod object;
 mod scalar;
+mod structure;
 mod table;
 mod text;
 pub mod value;
@@ -24,6 +30,7 @@ use datafusion::{
     prelude::lit,
 };
 pub use scalar::{Arity, Function};
+pub use structure::semi_of;
 
 use super::types::Type;
 use crate::names::SemiStructured;
@@ -33,13 +40,18 @@ static LIBRARY: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
     [
         cast::FUNCTIONS,
         json::FUNCTIONS,
+        kind::FUNCTIONS,
         array::FUNCTIONS,
+        array_set::FUNCTIONS,
         object::FUNCTIONS,
         date::FUNCTIONS,
         date_format::FUNCTIONS,
         number::FUNCTIONS,
         text::FUNCTIONS,
         table::FUNCTIONS,
+        geography::FUNCTIONS,
+        description::FUNCTIONS,
+        structure::FUNCTIONS,
     ]
     .into_iter()
     .flatten()
@@ -52,12 +64,20 @@ pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
     for udf in LIBRARY.iter() {
         registry.register_udf(udf.clone())?;
     }
+    for udf in lambda::functions() {
+        registry.register_higher_order_function(udf)?;
+    }
     Ok(())
 }
 
 /// Names of the functions of our own, for listings and tests. Those that begin with `__` are made by the lowering.
 pub fn names() -> impl Iterator<Item = &'static str> {
     LIBRARY.iter().map(|u| u.name())
+}
+
+/// Whether a function is one of our own: those know semi-structured arguments.
+pub fn is_own(name: &str) -> bool {
+    LIBRARY.iter().any(|u| u.name() == name)
 }
 
 /// A call of one of our functions as an expression.

@@ -1,34 +1,33 @@
 //! Lists of rows that table functions unnest: FLATTEN, SPLIT_TO_TABLE, GENERATOR.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, fmt::Write, sync::Arc};
 
 use datafusion::{
     arrow::{
         array::{Array, ArrayRef, AsArray, Int64Array, Int64Builder, ListArray, StringBuilder, StructArray},
         buffer::{NullBuffer, OffsetBuffer},
         compute::cast,
-        datatypes::{DataType, Field, FieldRef, Fields, Int64Type},
+        datatypes::{DataType, Field, FieldRef, Fields},
     },
     common::{DataFusionError, Result, plan_err},
 };
-use serde_json::Value as Json;
 
 use super::{
-    json::{VARIANT, json, parse_path, semi, walk},
+    json::{VARIANT, semi, steps_of},
     scalar::{Arity, CallTypes, Function, Rows, fail},
-    value::canonical,
 };
-use crate::dialect::types::Type;
+use crate::dialect::{types::Type, variant::scan};
 
 /// Rows that GENERATOR may make in one piece.
-const GENERATOR_LIMIT: i64 = 50_000_000;
+const GENERATOR_LIMIT: usize = 50_000_000;
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("__flatten", Arity::Exactly(5), |_| Ok(list_of(flatten_fields())), flatten),
     Function::new("__split_to_table", Arity::Exactly(2), |_| Ok(list_of(split_fields())), split),
+    Function::new("__strtok_split_to_table", Arity::Exactly(2), |_| Ok(list_of(split_fields())), strtok_split),
     Function::new(
         "__generator",
-        Arity::Exactly(1),
+        Arity::Exactly(2),
         |_| Ok(Arc::new(Field::new("rows", DataType::List(Arc::new(Field::new("item", DataType::Int64, true))), true))),
         generate,
     ),
@@ -93,8 +92,15 @@ struct FlattenRows {
     count: usize,
 }
 
+#[derive(Clone, Copy)]
+enum Mode {
+    Object,
+    Array,
+    Both,
+}
+
 impl FlattenRows {
-    fn push(&mut self, seq: i64, key: Option<&str>, path: &str, index: Option<usize>, value: Option<String>, this: Option<&str>) {
+    fn push(&mut self, seq: i64, key: Option<&str>, path: &str, index: Option<usize>, value: Option<&str>, this: Option<&str>) {
         self.seq.append_value(seq);
         self.key.append_option(key);
         self.path.append_value(path);
@@ -104,34 +110,46 @@ impl FlattenRows {
         self.count += 1;
     }
 
-    fn expand(&mut self, value: &Json, path: &str, seq: i64, recursive: bool, mode: &str) {
-        match value {
-            Json::Array(items) if mode != "OBJECT" => {
-                let this = canonical(value);
-                for (i, item) in items.iter().enumerate() {
-                    let at = format!("{path}[{i}]");
-                    self.push(seq, None, &at, Some(i), Some(canonical(item)), Some(&this));
-                    if recursive {
-                        self.expand(item, &at, seq, recursive, mode);
-                    }
+    /// The parts of a value, whose text they are slices of; `path` is restored.
+    fn expand(&mut self, value: &str, path: &mut String, seq: i64, recursive: bool, mode: Mode) {
+        let length = path.len();
+        if let (Some(items), Mode::Array | Mode::Both) = (scan::elements(value), mode) {
+            for (i, item) in items.enumerate() {
+                let _ = write!(path, "[{i}]");
+                self.push(seq, None, path, Some(i), Some(item), Some(value));
+                if recursive {
+                    self.expand(item, path, seq, recursive, mode);
                 }
+                path.truncate(length);
             }
-            Json::Object(map) if mode != "ARRAY" => {
-                let this = canonical(value);
-                let mut keys: Vec<&String> = map.keys().collect();
-                keys.sort();
-                for key in keys {
-                    let bare = key.chars().all(|c| c.is_alphanumeric() || c == '_') && !key.is_empty();
-                    let step = if bare { key.clone() } else { format!("['{key}']") };
-                    let at = if path.is_empty() || !bare { format!("{path}{step}") } else { format!("{path}.{step}") };
-                    self.push(seq, Some(key), &at, None, Some(canonical(&map[key])), Some(&this));
-                    if recursive {
-                        self.expand(&map[key], &at, seq, recursive, mode);
-                    }
+        } else if let (Some(members), Mode::Object | Mode::Both) = (scan::members(value), mode) {
+            for (quoted, item) in members {
+                let key = scan::unquote(quoted);
+                let bare = key.chars().all(|c| c.is_alphanumeric() || c == '_') && !key.is_empty();
+                let _ = match (bare, length) {
+                    (true, 0) => write!(path, "{key}"),
+                    (true, _) => write!(path, ".{key}"),
+                    (false, _) => write!(path, "['{key}']"),
+                };
+                self.push(seq, Some(&key), path, None, Some(item), Some(value));
+                if recursive {
+                    self.expand(item, path, seq, recursive, mode);
                 }
+                path.truncate(length);
             }
-            _ => {}
         }
+    }
+
+    fn finish(mut self) -> Result<StructArray> {
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(self.seq.finish()),
+            Arc::new(self.key.finish()),
+            Arc::new(self.path.finish()),
+            Arc::new(self.index.finish()),
+            Arc::new(self.value.finish()),
+            Arc::new(self.this.finish()),
+        ];
+        Ok(StructArray::try_new(flatten_fields(), columns, None)?)
     }
 }
 
@@ -145,26 +163,22 @@ fn flatten(r: &Rows) -> Result<ArrayRef> {
     let mut lengths = Vec::with_capacity(r.rows);
     for i in 0..r.rows {
         let before = rows.count;
-        if let Some(value) = json(&values, i)? {
-            let Some(steps) = parse_path(paths.value(i)) else { return fail(format!("'{}' is not a path", paths.value(i))) };
-            if let Some(target) = walk(&value, &steps) {
-                rows.expand(target, paths.value(i), i as i64 + 1, recursive.value(i), modes.value(i));
-            }
+        let mode = match modes.value(i) {
+            "OBJECT" => Mode::Object,
+            "ARRAY" => Mode::Array,
+            "BOTH" => Mode::Both,
+            other => return fail(format!("MODE of FLATTEN is 'OBJECT', 'ARRAY' or 'BOTH', not '{other}'")),
+        };
+        let target = if values.is_null(i) { None } else { scan::find(values.value(i), &steps_of(paths.value(i))?) };
+        if let Some(target) = target {
+            rows.expand(target, &mut paths.value(i).to_owned(), i as i64 + 1, recursive.value(i), mode);
         }
         if rows.count == before && outer.value(i) {
-            rows.push(i as i64 + 1, None, "", None, None, None);
+            rows.push(i as i64 + 1, None, paths.value(i), None, None, target);
         }
         lengths.push(rows.count - before);
     }
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(rows.seq.finish()),
-        Arc::new(rows.key.finish()),
-        Arc::new(rows.path.finish()),
-        Arc::new(rows.index.finish()),
-        Arc::new(rows.value.finish()),
-        Arc::new(rows.this.finish()),
-    ];
-    list_array(StructArray::try_new(flatten_fields(), columns, None)?, lengths)
+    list_array(rows.finish()?, lengths)
 }
 
 fn list_array(items: StructArray, lengths: Vec<usize>) -> Result<ArrayRef> {
@@ -172,37 +186,67 @@ fn list_array(items: StructArray, lengths: Vec<usize>) -> Result<ArrayRef> {
     Ok(Arc::new(ListArray::try_new(field, OffsetBuffer::from_lengths(lengths), Arc::new(items), None)?))
 }
 
-fn split(r: &Rows) -> Result<ArrayRef> {
-    let (text, separators) = (r.text(0)?, r.text(1)?);
+/// Rows of the parts of a text.
+fn parts<'a>(r: &Rows, parts_of: impl Fn(usize) -> Option<Vec<&'a str>>) -> Result<ArrayRef> {
     let (mut seq, mut index, mut value) = (Int64Builder::new(), Int64Builder::new(), StringBuilder::new());
     let mut lengths = Vec::with_capacity(r.rows);
     for i in 0..r.rows {
-        let mut count = 0;
-        if !text.is_null(i) && !separators.is_null(i) {
-            for (n, part) in text.value(i).split(separators.value(i)).enumerate() {
-                seq.append_value(i as i64 + 1);
-                index.append_value(n as i64 + 1);
-                value.append_value(part);
-                count += 1;
-            }
+        let parts = parts_of(i).unwrap_or_default();
+        for (n, part) in parts.iter().enumerate() {
+            seq.append_value(i as i64 + 1);
+            index.append_value(n as i64 + 1);
+            value.append_value(part);
         }
-        lengths.push(count);
+        lengths.push(parts.len());
     }
     let columns: Vec<ArrayRef> = vec![Arc::new(seq.finish()), Arc::new(index.finish()), Arc::new(value.finish())];
     list_array(StructArray::try_new(split_fields(), columns, None)?, lengths)
 }
 
+fn split(r: &Rows) -> Result<ArrayRef> {
+    let (text, separators) = (r.text(0)?, r.text(1)?);
+    parts(r, |i| {
+        (!text.is_null(i) && !separators.is_null(i)).then(|| match separators.value(i) {
+            "" => vec![text.value(i)],
+            separator => text.value(i).split(separator).collect(),
+        })
+    })
+}
+
+/// Each character of the second argument separates; empty parts are left out.
+fn strtok_split(r: &Rows) -> Result<ArrayRef> {
+    let (text, separators) = (r.text(0)?, r.text(1)?);
+    parts(r, |i| {
+        (!text.is_null(i) && !separators.is_null(i)).then(|| match separators.value(i) {
+            "" => Some(text.value(i)).filter(|t| !t.is_empty()).into_iter().collect(),
+            separators => text.value(i).split(|c| separators.contains(c)).filter(|p| !p.is_empty()).collect(),
+        })
+    })
+}
+
 fn generate(r: &Rows) -> Result<ArrayRef> {
-    let counts = cast(&r.args[0], &DataType::Int64)?;
-    let counts = counts.as_primitive::<Int64Type>();
-    let lengths: Vec<usize> = counts.iter().map(|c| c.unwrap_or(0).max(0) as usize).collect();
-    let total: i64 = lengths.iter().map(|l| *l as i64).sum();
+    let (counts, seconds) = (r.integers(0)?, r.integers(1)?);
+    let mut lengths = Vec::with_capacity(r.rows);
+    for i in 0..r.rows {
+        lengths.push(match (counts.is_null(i), seconds.is_null(i)) {
+            (false, _) => counts.value(i).max(0) as usize,
+            (true, false) => rows_in(std::time::Duration::from_secs(seconds.value(i).clamp(0, 3600) as u64)),
+            (true, true) => 0,
+        });
+    }
+    let total: usize = lengths.iter().sum();
     if total > GENERATOR_LIMIT {
         return fail(format!("GENERATOR makes at most {GENERATOR_LIMIT} rows, {total} were asked for"));
     }
     let items: Int64Array = lengths.iter().flat_map(|l| 0..*l as i64).collect();
     let field = Arc::new(Field::new("item", DataType::Int64, true));
     Ok(Arc::new(ListArray::try_new(field, OffsetBuffer::from_lengths(lengths), Arc::new(items), None)?))
+}
+
+/// How many rows a time limit gives, at a steady pace: as many as a small warehouse makes, and no more than fit.
+fn rows_in(time: std::time::Duration) -> usize {
+    const ROWS_PER_SECOND: u64 = 1_000_000;
+    usize::try_from(time.as_secs().saturating_mul(ROWS_PER_SECOND)).unwrap_or(GENERATOR_LIMIT).min(GENERATOR_LIMIT)
 }
 
 /// The text column of a table function, for tests.
@@ -219,16 +263,10 @@ mod tests {
     #[test]
     fn flatten_lists_elements_with_their_paths() {
         let mut rows = FlattenRows::default();
-        rows.expand(&serde_json::json!({"a": [1, {"b c": 2}]}), "", 1, true, "BOTH");
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(rows.seq.finish()),
-            Arc::new(rows.key.finish()),
-            Arc::new(rows.path.finish()),
-            Arc::new(rows.index.finish()),
-            Arc::new(rows.value.finish()),
-            Arc::new(rows.this.finish()),
-        ];
-        let rows = StructArray::try_new(flatten_fields(), columns, None).expect("columns fit");
+        let mut path = String::new();
+        rows.expand(r#"{"a":[1,{"b c":2}]}"#, &mut path, 1, true, Mode::Both);
+        assert_eq!(path, "");
+        let rows = rows.finish().expect("columns fit");
         let paths: Vec<String> = texts_of(&rows, "PATH").into_iter().flatten().collect();
         assert_eq!(paths, ["a", "a[0]", "a[1]", "a[1]['b c']"]);
     }

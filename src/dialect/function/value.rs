@@ -8,9 +8,12 @@ use datafusion::{
     },
     common::{DataFusionError, Result},
 };
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
-use crate::dialect::types::Type;
+use crate::dialect::{
+    types::Type,
+    variant::{scalar, scan, show},
+};
 
 /// Compact JSON with sorted object keys: equal values are equal texts.
 pub fn canonical(value: &Json) -> String {
@@ -115,7 +118,7 @@ pub fn normalised(array: &ArrayRef, of: Type) -> Result<ArrayRef> {
         DataType::Null => Ok(cast(array, &of.arrow())?),
         DataType::List(_) | DataType::LargeList(_) | DataType::Struct(_) | DataType::Map(..) | DataType::FixedSizeList(..) => {
             let json = (0..array.len())
-                .map(|i| if array.is_null(i) { Ok(None) } else { nested(array, i).map(|v| Some(canonical(&v))) })
+                .map(|i| if array.is_null(i) { Ok(None) } else { nested(array, i).map(Some) })
                 .collect::<Result<Vec<_>>>()?;
             Ok(std::sync::Arc::new(StringArray::from(json)))
         }
@@ -141,85 +144,55 @@ pub fn to_text(array: &ArrayRef, of: Type) -> Result<StringArray> {
         Type::Binary => text(&|i| array.as_binary::<i32>().value(i).iter().map(|b| format!("{b:02X}")).collect()),
         Type::Semi(_) => {
             let strings = array.as_string::<i32>();
-            strings.iter().map(|v| v.map(variant_text).transpose().map(Option::flatten)).collect::<Result<Vec<Option<String>>>>()?.into()
+            strings.iter().map(|v| v.and_then(show::varchar)).collect()
         }
-    })
-}
-
-/// The text of a VARIANT cast to VARCHAR.
-pub fn variant_text(json: &str) -> Result<Option<String>> {
-    Ok(match json.as_bytes().first() {
-        Some(b'"') => match parse(json)? {
-            Json::String(s) => Some(s),
-            other => Some(other.to_string()),
-        },
-        Some(b'n') if json == "null" => None,
-        _ => Some(json.to_owned()),
     })
 }
 
 /// One value of an array as JSON (what TO_VARIANT makes of it). SQL NULL is JSON null.
 pub fn json_at(array: &ArrayRef, of: Type, row: usize) -> Result<Json> {
+    parse(&variant_at(array, of, row)?)
+}
+
+/// One value of an array as canonical text. SQL NULL is JSON null.
+pub fn variant_at(array: &ArrayRef, of: Type, row: usize) -> Result<String> {
     if array.is_null(row) {
-        return Ok(Json::Null);
+        return Ok("null".into());
     }
-    Ok(match of {
-        Type::Semi(_) if matches!(array.data_type(), DataType::Utf8) => parse(array.as_string::<i32>().value(row))?,
-        Type::Semi(_) if !array.data_type().is_nested() => {
-            let text = cast(&array.slice(row, 1), &DataType::Utf8)?;
-            parse(text.as_string::<i32>().value(0))?
-        }
-        Type::Semi(_) => nested(array, row)?,
-        _ => {
-            let one = normalised(&array.slice(row, 1), of)?;
-            scalar_json(&one, of)?
-        }
-    })
+    if array.data_type().is_nested() {
+        return nested(array, row);
+    }
+    let one = scalar::texts(&array.slice(row, 1), of)?;
+    Ok(one.value(0).to_owned())
 }
 
-fn scalar_json(one: &ArrayRef, of: Type) -> Result<Json> {
-    Ok(match of {
-        Type::Varchar => Json::from(one.as_string::<i32>().value(0)),
-        Type::Boolean => Json::from(one.as_boolean().value(0)),
-        Type::Number { scale: 0, .. } => Json::from(one.as_primitive::<Int64Type>().value(0)),
-        Type::Number { scale, .. } => decimal_json(one.as_primitive::<Decimal128Type>().value(0), scale),
-        Type::Float => serde_json::Number::from_f64(one.as_primitive::<Float64Type>().value(0)).map_or(Json::Null, Json::Number),
-        _ => Json::from(to_text(one, of)?.value(0)),
-    })
-}
-
-fn decimal_json(unscaled: i128, scale: i8) -> Json {
-    let text = decimal_text(unscaled, scale);
-    let trimmed = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-    serde_json::from_str(trimmed).unwrap_or(Json::Null)
-}
-
-/// A list or struct of DataFusion's own functions as JSON.
-fn nested(array: &ArrayRef, row: usize) -> Result<Json> {
+/// A list or struct of DataFusion's own functions as canonical text.
+fn nested(array: &ArrayRef, row: usize) -> Result<String> {
     if array.is_null(row) {
-        return Ok(Json::Null);
+        return Ok("null".into());
     }
     match array.data_type() {
-        DataType::List(field) => {
-            let items = array.as_list::<i32>().value(row);
-            let of = Type::of(field);
-            Ok(Json::Array((0..items.len()).map(|i| json_at(&items, of, i)).collect::<Result<_>>()?))
-        }
-        DataType::LargeList(field) => {
-            let items = array.as_list::<i64>().value(row);
-            let of = Type::of(field);
-            Ok(Json::Array((0..items.len()).map(|i| json_at(&items, of, i)).collect::<Result<_>>()?))
-        }
+        DataType::List(field) => elements(&array.as_list::<i32>().value(row), Type::of(field)),
+        DataType::LargeList(field) => elements(&array.as_list::<i64>().value(row), Type::of(field)),
         DataType::Struct(fields) => {
             let values = array.as_struct();
-            let mut map = Map::new();
+            let mut members = Vec::with_capacity(fields.len());
             for (i, field) in fields.iter().enumerate() {
-                map.insert(field.name().clone(), json_at(values.column(i), Type::of(field), row)?);
+                members.push((scan::quote(field.name()), variant_at(values.column(i), Type::of(field), row)?));
             }
-            Ok(Json::Object(map))
+            let members = scan::sorted(members);
+            Ok(scan::object(members.iter().map(|(k, v)| (k.as_str(), v.as_str()))))
         }
         other => Err(DataFusionError::Execution(format!("a value of type {other} has no JSON form"))),
     }
+}
+
+fn elements(items: &ArrayRef, of: Type) -> Result<String> {
+    if items.data_type().is_nested() {
+        return Ok(scan::array((0..items.len()).map(|i| nested(items, i)).collect::<Result<Vec<_>>>()?));
+    }
+    let texts = scalar::texts(items, of)?;
+    Ok(scan::array(texts.iter().map(|t| t.unwrap_or("null"))))
 }
 
 /// Text to a date, in the formats that Snowflake's AUTO detects.

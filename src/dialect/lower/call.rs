@@ -2,7 +2,7 @@
 
 use sqlparser::ast::{
     BinaryOperator, CaseWhen, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
-    Ident, ObjectName, ObjectNamePart, OrderByExpr, UnaryOperator, Value,
+    Ident, LambdaFunction, ObjectName, ObjectNamePart, OneOrManyWithParens, OrderByExpr, UnaryOperator, Value,
 };
 
 use super::expression::{cast, function, number, string};
@@ -141,6 +141,15 @@ pub(super) fn after(mut f: Function) -> Result<Expr, SqlError> {
     }
     let FunctionArguments::List(list) = &mut f.args else { return Ok(Expr::Function(f)) };
     if list.args.iter().any(|a| matches!(a, FunctionArg::Unnamed(FunctionArgExpr::Wildcard | FunctionArgExpr::QualifiedWildcard(_)))) {
+        if matches!(name.as_str(), "object_construct" | "object_construct_keep_null") {
+            // the columns are known once the relation is planned
+            for arg in &mut list.args {
+                if let FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(relation)) = arg {
+                    super::fold_name(relation);
+                }
+            }
+            return Ok(Expr::Function(f));
+        }
         if name != "count" {
             return Err(SqlError::unsupported(format!("`*` as an argument of `{}`", name.to_uppercase())));
         }
@@ -380,10 +389,23 @@ fn rewrite(name: &str, mut c: Call) -> Result<Expr, SqlError> {
         "to_variant" => cast(c.take(0), Type::Semi(SemiStructured::Variant), false),
         "to_array" => cast(c.take(0), Type::Semi(SemiStructured::Array), false),
         "to_object" => cast(c.take(0), Type::Semi(SemiStructured::Object), false),
-        "as_varchar" | "as_char" => cast(c.take(0), Type::Varchar, true),
-        "as_integer" | "as_number" => cast(c.take(0), Type::INTEGER, true),
-        "as_double" | "as_real" => cast(c.take(0), Type::Float, true),
         // semi-structured
+        "object_agg" => {
+            c.arity(name, 2..=2)?;
+            let (key, value) = (c.take(0), c.take(1));
+            c.args = vec![function("__member", vec![key, value])];
+            function("__object_of_members", vec![c.named("array_agg")])
+        }
+        "filter" | "transform" | "reduce" => {
+            c.arity(name, if name == "reduce" { 3..=3 } else { 2..=2 })?;
+            let types = match c.args.last_mut() {
+                Some(Expr::Lambda(lambda)) => lambda_types(lambda, if name == "reduce" { 2 } else { 1 })?,
+                _ => return Err(SqlError::new("sql/arguments", format!("the last argument of `{}` is a lambda expression", name.to_uppercase()))),
+            };
+            let last = c.args.len() - 1;
+            c.args.splice(last..last, types);
+            c.named(name)
+        }
         "get_path" => {
             c.arity(name, 2..=2)?;
             c.named("get_path")
@@ -396,6 +418,28 @@ fn rewrite(name: &str, mut c: Call) -> Result<Expr, SqlError> {
             c.named(name)
         }
     })
+}
+
+/// The declared types of a lambda's parameters as NULLs of those types; none if none is declared.
+fn lambda_types(lambda: &mut LambdaFunction, wanted: usize) -> Result<Vec<Expr>, SqlError> {
+    let parameters = match &mut lambda.params {
+        OneOrManyWithParens::One(p) => std::slice::from_mut(p),
+        OneOrManyWithParens::Many(ps) => ps.as_mut_slice(),
+    };
+    if parameters.len() != wanted {
+        return Err(SqlError::new("sql/arguments", format!("the lambda expression takes {wanted} parameters, {} are named", parameters.len())));
+    }
+    if parameters.iter().all(|p| p.data_type.is_none()) {
+        return Ok(vec![]);
+    }
+    let null = |of: Type| cast(Expr::Value(Value::Null.into()), of, false);
+    parameters
+        .iter_mut()
+        .map(|p| match p.data_type.take() {
+            Some(data_type) => Type::from_sql(&data_type).map(null),
+            None => Ok(null(Type::Semi(SemiStructured::Variant))),
+        })
+        .collect()
 }
 
 fn truth(expr: Expr) -> Expr {

@@ -2,14 +2,14 @@
 
 use sqlparser::{
     ast::{
-        AccessExpr, CastKind, DictionaryField, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
-        Ident, JsonPathElem, ObjectName, Subscript, UnaryOperator, Value,
+        AccessExpr, CastKind, DataType, DictionaryField, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
+        Ident, JsonPathElem, ObjectName, OneOrManyWithParens, Subscript, UnaryOperator, Value,
     },
     tokenizer::Span,
 };
 
 use super::{LowerContext, call, identifier::fold};
-use crate::dialect::{SqlError, types::Type};
+use crate::dialect::{SqlError, structured, types::Type};
 
 /// Before the children are visited: what must not be folded or what replaces the whole expression.
 pub(super) fn before(expr: &mut Expr, context: &LowerContext) -> Result<(), SqlError> {
@@ -38,24 +38,43 @@ pub(super) fn before(expr: &mut Expr, context: &LowerContext) -> Result<(), SqlE
             Ok(())
         }
         Expr::JsonAccess { value, path } => {
+            let mut value = std::mem::replace(value.as_mut(), Expr::Value(Value::Null.into()));
+            // steps that are known go into one path, which is read once; others are looked up by value
             let mut text = String::new();
-            for element in &path.path {
-                match element {
-                    JsonPathElem::Dot { key, .. } => text.push_str(&format!("[{}]", serde_json::Value::from(key.as_str()))),
-                    JsonPathElem::Bracket { key } | JsonPathElem::ColonBracket { key } => match key {
-                        Expr::Value(v) => match &v.value {
-                            Value::Number(n, _) => text.push_str(&format!("[{n}]")),
-                            Value::SingleQuotedString(s) => text.push_str(&format!("[{}]", serde_json::Value::from(s.as_str()))),
-                            other => return Err(SqlError::unsupported(format!("`{other}` in a path"))),
-                        },
-                        other => {
-                            return Err(SqlError::unsupported(format!("the expression `{other}` in a path")).help("use GET(value, key)"));
-                        }
+            for element in std::mem::take(&mut path.path) {
+                let key = match element {
+                    JsonPathElem::Dot { key, .. } => {
+                        text.push_str(&format!("[{}]", serde_json::Value::from(key.as_str())));
+                        continue;
+                    }
+                    JsonPathElem::Bracket { key } | JsonPathElem::ColonBracket { key } => key,
+                };
+                match &key {
+                    Expr::Value(v) => match &v.value {
+                        Value::Number(n, _) => text.push_str(&format!("[{n}]")),
+                        Value::SingleQuotedString(s) => text.push_str(&format!("[{}]", serde_json::Value::from(s.as_str()))),
+                        other => return Err(SqlError::unsupported(format!("`{other}` in a path"))),
                     },
+                    _ => {
+                        if !text.is_empty() {
+                            value = function("__path", vec![value, string(std::mem::take(&mut text))]);
+                        }
+                        value = function("get", vec![value, key]);
+                    }
                 }
             }
-            let value = std::mem::replace(value.as_mut(), Expr::Value(Value::Null.into()));
-            *expr = function("__path", vec![value, string(text)]);
+            *expr = if text.is_empty() { value } else { function("__path", vec![value, string(text)]) };
+            Ok(())
+        }
+        Expr::CompoundFieldAccess { access_chain, .. } => {
+            for access in access_chain {
+                // a key keeps its case; a column would be folded
+                if let AccessExpr::Dot(e) = access
+                    && let Expr::Identifier(ident) = e
+                {
+                    *e = string(ident.value.clone());
+                }
+            }
             Ok(())
         }
         _ => Ok(()),
@@ -71,7 +90,10 @@ pub(super) fn after(expr: &mut Expr) -> Result<(), SqlError> {
             let target = Type::from_sql(data_type)?;
             let lenient = matches!(kind, CastKind::TryCast | CastKind::SafeCast);
             let inner = std::mem::replace(inner.as_mut(), Expr::Value(Value::Null.into()));
-            *expr = cast(inner, target, lenient);
+            *expr = match structure_of(data_type) {
+                Some(text) => function(if lenient { "__try_structure" } else { "__structure" }, vec![inner, string(text)]),
+                None => cast(inner, target, lenient),
+            };
         }
         Expr::TypedString(typed) => {
             let target = Type::from_sql(&typed.data_type)?;
@@ -89,7 +111,7 @@ pub(super) fn after(expr: &mut Expr) -> Result<(), SqlError> {
                     AccessExpr::Subscript(slice) => {
                         return Err(SqlError::unsupported(format!("the slice `{slice}`")).help("use ARRAY_SLICE"));
                     }
-                    AccessExpr::Dot(Expr::Identifier(name)) => string(name.value),
+                    AccessExpr::Dot(key @ Expr::Value(_)) => key,
                     AccessExpr::Dot(other) => return Err(SqlError::unsupported(format!("the access `.{other}`"))),
                 };
                 value = function("get", vec![value, key]);
@@ -105,6 +127,10 @@ pub(super) fn after(expr: &mut Expr) -> Result<(), SqlError> {
             }
             *expr = function("object_construct", args);
         }
+        Expr::Lambda(lambda) => match &mut lambda.params {
+            OneOrManyWithParens::One(p) => fold(&mut p.name),
+            OneOrManyWithParens::Many(ps) => ps.iter_mut().for_each(|p| fold(&mut p.name)),
+        },
         Expr::Function(_) => {
             let Expr::Function(f) = std::mem::replace(expr, Expr::Value(Value::Null.into())) else { return Ok(()) };
             *expr = call::after(f)?;
@@ -115,6 +141,14 @@ pub(super) fn after(expr: &mut Expr) -> Result<(), SqlError> {
         _ => {}
     }
     Ok(())
+}
+
+/// The text of a structured type.
+fn structure_of(data_type: &DataType) -> Option<String> {
+    match data_type {
+        DataType::Custom(name, modifiers) if name.to_string() == structured::TYPE_NAME => modifiers.first().cloned(),
+        _ => None,
+    }
 }
 
 /// `name(args...)`, the name as the function library registers it.

@@ -7,7 +7,7 @@ use sqlparser::ast::{
 };
 
 use super::identifier::{fold, fold_alias, fold_name};
-use crate::dialect::SqlError;
+use crate::dialect::{SqlError, structured};
 
 /// Table functions that read columns of the relations before them.
 fn is_lateral_function(name: &ObjectName) -> bool {
@@ -114,9 +114,9 @@ fn select(select: &mut Select) -> Result<(), SqlError> {
 fn unnamed(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Identifier(_) | Expr::CompoundIdentifier(_) => None,
-        Expr::JsonAccess { .. } | Expr::CompoundFieldAccess { .. } => Some(expr.to_string()),
+        Expr::JsonAccess { .. } | Expr::CompoundFieldAccess { .. } => Some(structured::shown(expr.to_string())),
         Expr::Value(v) => Some(v.to_string()),
-        other => Some(other.to_string().to_uppercase()),
+        other => Some(structured::shown(other.to_string().to_uppercase())),
     }
 }
 

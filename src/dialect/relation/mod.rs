@@ -1,11 +1,11 @@
-//! Table functions over the relations before them: LATERAL FLATTEN, SPLIT_TO_TABLE, GENERATOR.
+//! Table functions over the relations before them: LATERAL FLATTEN, SPLIT_TO_TABLE, STRTOK_SPLIT_TO_TABLE, GENERATOR.
 //!
 //! The lowering hands over `left JOIN f(...)` as a nested join; here it becomes projection (the function's list of
 //! rows beside the left columns), unnest, projection (the rows' fields as columns of the alias). Arguments may be any
 //! expression over the left side. No decorrelation is needed.
 
 use datafusion::{
-    common::{Column, DFSchema, Result, TableReference, UnnestOptions, plan_err},
+    common::{Column, DFSchema, Result, ScalarValue, TableReference, UnnestOptions, plan_err},
     logical_expr::{
         Expr, LogicalPlan, LogicalPlanBuilder,
         planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning},
@@ -154,10 +154,24 @@ fn apply(
             let (text, separator) = (context.sql_to_expr(text, left.schema())?, context.sql_to_expr(separator, left.schema())?);
             (function::call("__split_to_table", vec![text, separator])?, &["SEQ", "INDEX", "VALUE"])
         }
+        "strtok_split_to_table" => {
+            let Some(text) = arguments.get("string", 0) else {
+                return plan_err!("STRTOK_SPLIT_TO_TABLE takes a string and its separators");
+            };
+            let text = context.sql_to_expr(text, left.schema())?;
+            let separators = match arguments.get("delimiter_list", 1).or_else(|| arguments.get("delimiter", 1)) {
+                Some(separators) => context.sql_to_expr(separators, left.schema())?,
+                None => lit(" "),
+            };
+            (function::call("__strtok_split_to_table", vec![text, separators])?, &["SEQ", "INDEX", "VALUE"])
+        }
         "generator" => {
-            let Some(count) = arguments.get("rowcount", 0) else { return plan_err!("GENERATOR needs ROWCOUNT => n") };
-            let count = context.sql_to_expr(count, left.schema())?;
-            (function::call("__generator", vec![count])?, &[])
+            let mut given = |name: &str, position: usize| match arguments.get(name, position) {
+                Some(count) => context.sql_to_expr(count, left.schema()),
+                None => Ok(lit(ScalarValue::Int64(None))),
+            };
+            let (count, seconds) = (given("rowcount", 0)?, given("timelimit", 1)?);
+            (function::call("__generator", vec![count, seconds])?, &[])
         }
         other => return plan_err!("there is no table function `{other}`"),
     };
