@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::{args::Selecting, config::Config};
 use crate::{
-    diagnostic::Diagnostic,
+    diagnostic::{Diagnostic, Place},
     graph::Node,
     names::NodeId,
     project::Project,
@@ -86,6 +86,7 @@ pub(super) fn manifest(
         env: config.custom_env.clone(),
         macros: macros(project),
         docs: docs(project),
+        groups: project.groups.clone(),
         compiled,
     };
     manifest::of(project.graph.nodes().chain(&project.disabled), &context)
@@ -105,12 +106,25 @@ fn macros(project: &Project) -> Vec<MacroEntry> {
                 package: package.to_owned(),
                 name: name.to_owned(),
                 path: place.file.path.clone(),
-                sql: place.file.text.clone(),
+                sql: macro_text(&place),
                 description: described.map(|m| m.description.text.clone()).unwrap_or_default(),
                 depends_on: vec![],
             })
         })
         .collect()
+}
+
+/// From the opening tag to the closing one.
+fn macro_text(place: &Place) -> String {
+    let text = place.file.text.as_str();
+    let start = text[..place.range.start].rfind("{%").unwrap_or(0);
+    let end = text[place.range.end..].match_indices("{%").find_map(|(at, _)| {
+        let from = place.range.end + at;
+        let tag = text[from + 2..].trim_start_matches(['-', '+']).trim_start();
+        let closes = ["endmacro", "endtest", "enddata_test", "endmaterialization", "endsnapshot"].iter().any(|word| tag.starts_with(word));
+        closes.then(|| text[from..].find("%}").map_or(text.len(), |close| from + close + 2))
+    });
+    text[start..end.unwrap_or(text.len())].to_owned()
 }
 
 fn docs(project: &Project) -> Vec<DocEntry> {

@@ -175,7 +175,8 @@ impl Criterion {
                 if source || exposure {
                     value == "*"
                 } else {
-                    fqn_matches(&node.fqn, value) || fqn_matches(node.fqn.get(1..).unwrap_or(&[]), value)
+                    (node.extra.contains_key("version") && node.name == value)
+                        || fqn_matches(&node.fqn, value) || fqn_matches(node.fqn.get(1..).unwrap_or(&[]), value)
                 }
             }
             Method::Tag => node.tags.iter().any(|t| wildcard(value, t)),

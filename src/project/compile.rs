@@ -188,7 +188,7 @@ impl Project {
         if ctes.iter().any(|(n, _)| n == name) {
             return Ok(());
         }
-        let found = match self.references.node(None, name, &self.name) {
+        let found = match self.references.node(None, name, None, &self.name) {
             Lookup::Found(named) => self.graph.node(&named.id),
             _ => None,
         };
@@ -259,11 +259,7 @@ impl<'a> Bound<'a> {
 
 impl Resolver for Bound<'_> {
     fn resolve_ref(&self, package: Option<&str>, name: &str, version: Option<&str>) -> Result<Resolved, RefError> {
-        if version.is_some() {
-            let message = format!("`{name}` has no versions");
-            return Err(RefError { code: "graph/unknown-ref", message, help: Some("versions of models are not supported".into()) });
-        }
-        match self.project.references.node(package, name, self.package) {
+        match self.project.references.node(package, name, version, self.package) {
             Lookup::Found(named) => self.project.relation_of(self.checked(&named.id, &format!("ref('{name}')"))?, self.warehouse),
             Lookup::Disabled(named) => {
                 Err(RefError { code: "graph/disabled-ref", message: format!("`{}` is disabled", named.id), help: None })

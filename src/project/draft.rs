@@ -12,6 +12,7 @@ use super::{
     properties::{ColumnProperties, NodeProperties, TestProperties, Text},
     reference::State,
     relation::Namer,
+    version::Version,
     yaml::has_template,
 };
 use crate::{
@@ -42,6 +43,8 @@ pub struct Blueprint {
     pub file: Arc<SourceFile>,
     pub body: Option<Body>,
     pub raw_code: String,
+    /// Of a model with versions.
+    pub version: Option<Version>,
 }
 
 /// A node on its way; `node` exists even when it has faults, so that references to it are not faults too.
@@ -68,6 +71,7 @@ pub fn blueprints(package: usize, name: &str, file: &ResourceFile, faults: &mut 
         file: file.file.clone(),
         body,
         raw_code: raw.to_owned(),
+        version: None,
     };
     let text = file.file.text.as_str();
     if file.kind != ResourceType::Snapshot {
@@ -117,13 +121,17 @@ impl Drafting<'_> {
         if let Some(patch) = patch {
             merged.add_all(&patch.config);
         }
+        if let Some(version) = &blueprint.version {
+            merged.add_all(&version.config);
+        }
+        let alias = blueprint.version.as_ref().map_or_else(|| blueprint.name.clone(), |v| v.alias(&blueprint.name));
         let mut context = NodeContext::new(blueprint.kind, package, blueprint.name.as_str());
         context.config = Arc::new(merged.values());
         let start = Place::start_of(&blueprint.file);
         if matches!(blueprint.kind, ResourceType::Model | ResourceType::Snapshot) {
             // `this` while collecting knows what is configured outside the file, as in dbt
             let early = merged.resolve(blueprint.kind, &mut Diagnostics::default());
-            context.this = self.namer.name(&early, &blueprint.name, self.quoting(), &context, &blueprint.fqn, &start).ok().map(|(r, _)| r);
+            context.this = self.namer.name(&early, &alias, self.quoting(), &context, &blueprint.fqn, &start).ok().map(|(r, _)| r);
         }
         let mut state = State::Enabled;
         let collected = match self.collect(blueprint, &context) {
@@ -155,6 +163,9 @@ impl Drafting<'_> {
             node.extra.extend(patch.extra.clone());
             node.columns = self.columns(&patch.columns, &mut faults);
             tests = declared_tests(&patch.tests, &patch.columns);
+        }
+        if let Some(version) = &blueprint.version {
+            version.mark(&mut node, alias);
         }
         if state == State::Enabled {
             self.relate(&mut node, &mut faults, &mut state);
@@ -205,7 +216,7 @@ impl Drafting<'_> {
 
     fn node(&self, blueprint: &Blueprint, package: &str, config: NodeConfig) -> Node {
         blank_node(
-            NodeId::of(blueprint.kind, package, &blueprint.name),
+            NodeId::of(blueprint.kind, package, &blueprint.version.as_ref().map_or_else(|| blueprint.name.clone(), |v| v.id(&blueprint.name))),
             blueprint.kind,
             blueprint.name.clone(),
             package.to_owned(),

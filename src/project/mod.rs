@@ -25,6 +25,7 @@ pub mod project_file;
 pub mod properties;
 pub mod reference;
 mod relation;
+mod version;
 pub mod yaml;
 
 use std::{

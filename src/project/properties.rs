@@ -270,10 +270,6 @@ fn node(kind: ResourceType, what: &'static str, at: At<'_>, faults: &mut Diagnos
         ],
         &mut extra,
     );
-    if let Some(versions) = fields.take("versions") {
-        let fault = Diagnostic::error("project/unsupported-key", "versions of models are not supported");
-        fields.faults.push(fault.at(versions.place(), "declared here").help("give each version a file and a name of its own"));
-    }
     let description = description(&mut fields);
     finish(fields);
     Some(NodeProperties { kind, name, place, description, columns, tests, config, extra, relation })

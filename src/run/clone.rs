@@ -1,5 +1,7 @@
 //! `clone`: relations of another run, made our own. A table is copied in one commit, a view is a view over the other one.
 
+use serde_json::Map;
+
 use super::{
     compile::placed,
     event::{Event, LogLevel, Status},
@@ -9,6 +11,7 @@ use super::{
 use crate::{
     diagnostic::Diagnostics,
     engine::{Content, How, Publish, RelationKind},
+    template::MacroCall,
 };
 
 pub(super) async fn run(task: &Task, progress: &mut Progress) -> Result<Status, Diagnostics> {
@@ -32,9 +35,11 @@ pub(super) async fn run(task: &Task, progress: &mut Progress) -> Result<Status, 
         progress.message = format!("No-op: {from} does not exist");
         return Ok(Status::NoOp);
     };
+    let call = MacroCall { name: "can_clone_table".into(), ..MacroCall::default() };
+    let copies = task.call(call, Map::new()).await?.value.as_bool() != Some(false);
     let (how, statement) = match other.kind {
-        RelationKind::Table => (How::Table, format!("create or replace table {relation} clone {from}")),
-        RelationKind::View => (How::View, format!("create or replace view {relation} as (\nselect * from {from}\n)")),
+        RelationKind::Table if copies => (How::Table, format!("create or replace table {relation} clone {from}")),
+        _ => (How::View, format!("create or replace view {relation} as (\nselect * from {from}\n)")),
     };
     task.write_executed(&statement)?;
     task.log_sql(&statement);
@@ -49,7 +54,8 @@ pub(super) async fn run(task: &Task, progress: &mut Progress) -> Result<Status, 
         properties: task.properties(),
     };
     let published = materialize::send(task, &publish).await.map_err(|e| placed(e, node, None, 0))?;
-    context.catalog.record(&relation, other.kind, &published.version, publish.properties);
+    let kind = if copies { other.kind } else { RelationKind::View };
+    context.catalog.record(&relation, kind, &published.version, publish.properties);
     progress.rows = published.rows;
     progress.message = "SUCCESS 1".into();
     Ok(Status::Success)

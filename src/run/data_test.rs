@@ -81,7 +81,7 @@ async fn store(task: &Task, compiled: &CompiledNode, rows: &str, offset: usize) 
         Some("table") => How::Table,
         Some("ephemeral") => return Ok(None),
         Some(other) => {
-            return Err(Diagnostic::error("check/store-failures", format!("failing rows cannot be stored as `{other}`"))
+            return Err(Diagnostic::error("check/store-failures", format!("'{other}' is not a valid value for `store_failures_as`"))
                 .at(whole(&task.node), "")
                 .help("`store_failures_as` is `table`, `view` or `ephemeral`")
                 .into());

@@ -128,6 +128,13 @@ pub struct NodeResult {
     pub batches: Option<Batches>,
 }
 
+impl NodeResult {
+    /// Whether the invocation fails with it: a failure of its own, or of an ephemeral parent.
+    pub fn failed(&self) -> bool {
+        self.status.is_failure() || (self.status == Status::Skipped && self.heading.is_some())
+    }
+}
+
 /// A stretch of time: from the first moment to before the second.
 pub type Batch = (chrono::DateTime<chrono::Utc>, chrono::DateTime<chrono::Utc>);
 

@@ -68,7 +68,7 @@ pub async fn execute(plan: Plan, deps: Deps, options: RunOptions, events: Unboun
     let cancelled = context.cancel.is_stopping();
     let elapsed = began.elapsed();
     context.send(Event::Finished { elapsed, cancelled });
-    let failed = run.results.iter().any(|r| r.status.is_failure());
+    let failed = run.results.iter().any(|r| r.failed());
     RunReport { results: run.results, exit_code: i32::from(failed || cancelled), elapsed, cancelled, fatal }
 }
 
@@ -163,7 +163,7 @@ impl Run {
     }
 
     fn finish(&mut self, step: usize, index: usize, result: NodeResult) {
-        let failed = result.status.is_failure();
+        let failed = result.failed();
         self.report(index, result);
         if !failed {
             self.schedule.succeeded(step);

@@ -16,7 +16,10 @@ const STRATEGIES: [&str; 5] = ["append", "merge", "delete+insert", "insert_overw
 pub(super) fn strategy(node: &Node, columns: &[String]) -> Result<Strategy, Diagnostic> {
     let config = &node.config;
     // an empty text is no key: dbt treats it as none
-    let unique_key: Vec<String> = config.unique_key.iter().filter(|k| !k.trim().is_empty()).cloned().collect();
+    let mut unique_key: Vec<String> = config.unique_key.iter().filter(|k| !k.trim().is_empty()).cloned().collect();
+    // a column that is named twice is still one
+    let mut seen = std::collections::HashSet::new();
+    unique_key.retain(|k| seen.insert(k.to_uppercase()));
     let named = config.incremental_strategy.as_deref().map(str::to_lowercase);
     let strategy = match named.as_deref() {
         // dbt's Snowflake adapter merges by default, and a merge without a key only inserts

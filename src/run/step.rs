@@ -82,6 +82,7 @@ impl Task {
     pub(super) async fn run(self) -> NodeResult {
         let (began, node) = (Instant::now(), Arc::clone(&self.node));
         let mut progress = Progress { relation_name: self.node.relation.as_ref().map(ToString::to_string), ..Progress::default() };
+        let mut cause = None;
         let ended = match self.find_comment() {
             Err(faults) => Err(faults),
             Ok(()) => match self.step.action {
@@ -98,8 +99,17 @@ impl Task {
             Ok(status) => status,
             Err(Diagnostics(faults)) => {
                 progress.message = faults.iter().find(|d| d.is_error()).map_or_else(String::new, |d| d.message.clone());
+                let caused = self.ephemeral_cause(&faults);
                 progress.diagnostics.extend(faults);
-                Status::Error
+                match caused {
+                    // the fault is the ephemeral model's: what selects from it is skipped, as in dbt
+                    Some(heading) => {
+                        progress.message = format!("{heading}\n{}", progress.message);
+                        cause = Some(heading);
+                        Status::Skipped
+                    }
+                    None => Status::Error,
+                }
             }
         };
         let mut adapter_response = Map::new();
@@ -113,6 +123,7 @@ impl Task {
             let path = node.original_file_path.display();
             format!("{} in {} {} ({path})", kind_of(d.code), node.kind, node.name)
         });
+        let heading = cause.or(heading);
         NodeResult {
             node: self.label,
             status,
@@ -130,6 +141,23 @@ impl Task {
             heading,
             batches: progress.batches,
         }
+    }
+
+    /// dbt's first line of a fault that is an ephemeral parent's own.
+    fn ephemeral_cause(&self, faults: &[Diagnostic]) -> Option<String> {
+        let fault = faults.iter().find(|d| d.is_error() && d.code.starts_with("template/"))?;
+        let file = &fault.place.as_ref()?.file.path;
+        let compile = &self.context.deps.compile;
+        let (mut open, mut seen) = (self.node.depends_on.clone(), std::collections::HashSet::new());
+        while let Some(id) = open.pop() {
+            let Some(parent) = compile.node(&id).filter(|n| n.is_ephemeral() && seen.insert(n.id.clone())) else { continue };
+            if parent.file.path == *file {
+                let path = parent.original_file_path.display();
+                return Some(format!("{} in model {} ({path})", kind_of(fault.code), parent.name));
+            }
+            open.extend(parent.depends_on.iter().cloned());
+        }
+        None
     }
 
     fn find_comment(&self) -> Result<(), Diagnostics> {

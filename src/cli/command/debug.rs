@@ -120,7 +120,9 @@ fn explained(failure: &Failure, config: &Config) -> Vec<String> {
         lines.push(format!("Profile loading failed for the following reason:\nRuntime Error\n  Could not find profile named '{name}'"));
     }
     if has("project/no-profiles") {
-        let folder = config.profiles_dir.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
+        // as it was typed, where that is a folder below this one
+        let here = std::env::current_dir().unwrap_or_default();
+        let folder = config.profiles_dir.as_ref().map(|p| p.strip_prefix(&here).unwrap_or(p).display().to_string()).unwrap_or_default();
         lines.push(format!("dbt looked for a profiles.yml file in {folder}, but could not find one"));
     }
     lines

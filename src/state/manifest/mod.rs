@@ -38,6 +38,8 @@ pub struct ManifestContext {
     pub env: Map<String, Json>,
     pub macros: Vec<MacroEntry>,
     pub docs: Vec<DocEntry>,
+    /// `groups:` by name, as written.
+    pub groups: indexmap::IndexMap<String, Json>,
     /// SQL of nodes that were compiled, and where it was written.
     pub compiled: HashMap<NodeId, (String, Option<PathBuf>)>,
 }
@@ -121,7 +123,7 @@ pub fn of<'a>(nodes: impl IntoIterator<Item = &'a Node>, context: &ManifestConte
         "docs": docs(context),
         "exposures": take("exposures"),
         "metrics": {},
-        "groups": {},
+        "groups": groups(context),
         "selectors": {},
         "disabled": disabled,
         "parent_map": parents,
@@ -159,6 +161,25 @@ fn macros(context: &ManifestContext) -> Map<String, Json> {
         (id, entry)
     };
     context.macros.iter().map(entry).collect()
+}
+
+fn groups(context: &ManifestContext) -> Map<String, Json> {
+    let entry = |(name, group): (&String, &Json)| {
+        let id = format!("group.{}.{name}", context.project);
+        let entry = json!({
+            "name": name,
+            "resource_type": "group",
+            "package_name": context.project,
+            "path": "",
+            "original_file_path": "",
+            "unique_id": id,
+            "owner": group.get("owner").cloned().unwrap_or(json!({"email": Json::Null, "name": Json::Null})),
+            "description": group.get("description"),
+            "config": group.get("config").cloned().unwrap_or(json!({})),
+        });
+        (id, entry)
+    };
+    context.groups.iter().map(entry).collect()
 }
 
 fn docs(context: &ManifestContext) -> Map<String, Json> {
@@ -220,6 +241,7 @@ mod tests {
                 depends_on: vec![],
             }],
             docs: vec![],
+            groups: Default::default(),
             compiled: HashMap::from([(NodeId::new("model.p.a"), ("select 1".into(), Some("target/compiled/p/a.sql".into())))]),
         };
         of(&nodes(graph), &context)
@@ -283,6 +305,7 @@ mod tests {
                 env: Map::new(),
                 macros: vec![],
                 docs: vec![],
+                groups: Default::default(),
                 compiled: HashMap::new(),
             },
         );

@@ -197,6 +197,15 @@
   {{ return(create_view_as(relation, sql)) }}
 {%- endmacro %}
 
+{# Whether `clone` copies tables; where it does not, it makes views over them. #}
+{% macro can_clone_table() -%}
+  {{ return(adapter.dispatch('can_clone_table', 'dbt')()) }}
+{%- endmacro %}
+
+{% macro default__can_clone_table() -%}
+  {{ return(true) }}
+{%- endmacro %}
+
 {# ---- change ---- #}
 
 {% macro alter_column_type(relation, column_name, new_column_type) -%}

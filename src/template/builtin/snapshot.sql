@@ -314,12 +314,13 @@ select {{ list }} from deletion_records
 merge into {{ target }} as DBT_INTERNAL_DEST
 using {{ source }} as DBT_INTERNAL_SOURCE
 on DBT_INTERNAL_SOURCE.{{ columns.dbt_scd_id }} = DBT_INTERNAL_DEST.{{ columns.dbt_scd_id }}
-when matched
+  {# a row that comes back as it was before it went is a new version, so closed versions are no match -#}
   {%- if current %}
   and (DBT_INTERNAL_DEST.{{ columns.dbt_valid_to }} = {{ current }} or DBT_INTERNAL_DEST.{{ columns.dbt_valid_to }} is null)
   {%- else %}
   and DBT_INTERNAL_DEST.{{ columns.dbt_valid_to }} is null
   {%- endif %}
+when matched
   and DBT_INTERNAL_SOURCE.dbt_change_type in ('update', 'delete')
   then update set {{ columns.dbt_valid_to }} = DBT_INTERNAL_SOURCE.{{ columns.dbt_valid_to }}
 when not matched
