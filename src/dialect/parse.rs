@@ -27,21 +27,38 @@ pub fn parse_statement(sql: &str) -> Result<Statement, SqlError> {
     }
 }
 
-fn parse_script(sql: &str) -> Result<Vec<Statement>, SqlError> {
+/// Parses one expression.
+pub fn parse_expression(sql: &str) -> Result<sqlparser::ast::Expr, SqlError> {
+    let mut p = parser(sql)?;
+    let parsed = p.parse_expr().and_then(|e| p.expect_token(&Token::EOF).map(|_| e));
+    parsed.map_err(|e| syntax_error(sql, &e))
+}
+
+/// Parses a type.
+pub fn parse_type(sql: &str) -> Result<sqlparser::ast::DataType, SqlError> {
+    let mut p = parser(sql)?;
+    let parsed = p.parse_data_type().and_then(|t| p.expect_token(&Token::EOF).map(|_| t));
+    parsed.map_err(|_| SqlError::new("sql/type", format!("there is no type `{sql}`")))
+}
+
+/// A parser as all statements are read with, over the tokens of a text.
+pub(super) fn parser(sql: &str) -> Result<Parser<'static>, SqlError> {
     let options = ParserOptions::new().with_trailing_commas(true).with_unescape(true);
     let tokens = Tokenizer::new(&SnowflakeDialect, sql)
         .with_unescape(true)
         .tokenize_with_location()
         .map_err(|e| syntax_error(sql, &ParserError::TokenizerError(e.to_string())))?;
-    Parser::new(&SnowflakeDialect)
+    Ok(Parser::new(&SnowflakeDialect)
         .with_options(options)
         .with_recursion_limit(RECURSION_LIMIT)
-        .with_tokens_with_locations(structured::rewrite(tokens))
-        .parse_statements()
-        .map_err(|e| syntax_error(sql, &e))
+        .with_tokens_with_locations(structured::rewrite(tokens)))
 }
 
-fn syntax_error(sql: &str, error: &ParserError) -> SqlError {
+fn parse_script(sql: &str) -> Result<Vec<Statement>, SqlError> {
+    parser(sql)?.parse_statements().map_err(|e| syntax_error(sql, &e))
+}
+
+pub(super) fn syntax_error(sql: &str, error: &ParserError) -> SqlError {
     let text = match error {
         ParserError::TokenizerError(text) | ParserError::ParserError(text) => text.clone(),
         ParserError::RecursionLimitExceeded => return SqlError::new("sql/too-deep", "the statement is nested too deeply"),

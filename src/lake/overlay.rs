@@ -60,6 +60,22 @@ impl Lake {
         let _ = std::fs::remove_dir_all(folder);
     }
 
+    /// The files of a table at its version, linked into another table's folder: rows are not copied.
+    pub async fn link_files(&self, table: &LakeTable, target: &RelationName) -> Result<Vec<WrittenFile>, LakeError> {
+        let (source, folder) = (table.folder(), self.table_folder(target));
+        let fail = |e: std::io::Error| LakeError::storage("clone", &table.relation.to_string(), &e);
+        let mut files = vec![];
+        for add in table.adds().await? {
+            let (from, to) = places(&source, &folder, &add.path);
+            if let Some(parent) = to.parent() {
+                std::fs::create_dir_all(parent).map_err(fail)?;
+            }
+            link(&from, &to).map_err(fail)?;
+            files.push(WrittenFile::of(add));
+        }
+        Ok(files)
+    }
+
     pub fn begin(&self) -> Transaction {
         Transaction { home: self.session_folder(), bases: BTreeMap::new(), hidden: HashMap::new() }
     }

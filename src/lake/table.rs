@@ -96,6 +96,36 @@ impl LakeTable {
             .map_err(|e| self.fail("read", e))
     }
 
+    /// Where its files are.
+    pub(super) fn folder(&self) -> std::path::PathBuf {
+        self.delta.log_store().root_url().to_file_path().unwrap_or_default()
+    }
+
+    /// The table as it was at a version.
+    pub async fn at_version(&self, version: u64) -> Result<Self, LakeError> {
+        let mut delta = self.delta.clone();
+        delta.load_version(version).await.map_err(|e| self.fail("read an older version of", e))?;
+        Ok(Self { relation: self.relation.clone(), delta })
+    }
+
+    /// The last version committed at or before a time (milliseconds since 1970), or strictly before it; `None` when the
+    /// table is younger.
+    pub fn version_at(&self, millis: i64, strictly_before: bool) -> Option<u64> {
+        let folder = self.folder().join("_delta_log");
+        let mut found = None;
+        for version in 0..=self.version() {
+            let Ok(text) = std::fs::read_to_string(folder.join(format!("{version:020}.json"))) else { continue };
+            let stamp = text
+                .lines()
+                .filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok())
+                .find_map(|v| v.get("commitInfo")?.get("timestamp")?.as_i64());
+            if stamp.is_some_and(|t| if strictly_before { t < millis } else { t <= millis }) {
+                found = Some(version);
+            }
+        }
+        found
+    }
+
     /// Rows and bytes of the live files, as the log tells them.
     pub async fn size(&self) -> Result<(u64, u64), LakeError> {
         let files: Vec<super::WrittenFile> = self.adds().await?.into_iter().map(super::WrittenFile::of).collect();

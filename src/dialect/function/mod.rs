@@ -15,6 +15,7 @@ mod kind;
 mod lambda;
 mod number;
 mod object;
+mod sample;
 mod scalar;
 mod structure;
 mod table;
@@ -49,6 +50,7 @@ static LIBRARY: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
         number::FUNCTIONS,
         text::FUNCTIONS,
         table::FUNCTIONS,
+        sample::FUNCTIONS,
         geography::FUNCTIONS,
         description::FUNCTIONS,
         structure::FUNCTIONS,

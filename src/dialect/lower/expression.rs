@@ -19,7 +19,8 @@ pub(super) fn before(expr: &mut Expr, context: &LowerContext) -> Result<(), SqlE
                 && let Some(variable) = name.strip_prefix('$')
             {
                 if variable.chars().all(|c| c.is_ascii_digit()) {
-                    return Err(SqlError::unsupported(format!("column positions (`{name}`)")).help("name the column"));
+                    // a column by its position: the columns decide
+                    return Ok(());
                 }
                 match context.variables.get(&variable.to_uppercase()) {
                     Some(v) => *expr = v.clone(),

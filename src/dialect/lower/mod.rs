@@ -5,11 +5,13 @@
 //! | `identifier.rs` | unquoted names to upper case, everywhere |
 //! | `expression.rs` | casts, paths, literals |
 //! | `call.rs` | function names and argument shapes |
+//! | `clause.rs` | LIMIT in its spellings, SAMPLE, USING; clauses that are refused |
 //! | `query.rs` | names of unnamed columns, FROM lists with lateral table functions, VALUES |
 //!
 //! Idempotent on what it makes. Constructs that would silently differ are errors here.
 
 mod call;
+mod clause;
 mod expression;
 mod identifier;
 mod query;
@@ -26,6 +28,25 @@ pub use identifier::{fold, fold_name, stored};
 pub struct LowerContext {
     /// Values of `$name`, by upper-case name, as SQL literals.
     pub variables: std::collections::BTreeMap<String, Expr>,
+}
+
+/// `name(args...)`, for callers that make calls before the lowering.
+pub fn function_call(name: &str, args: Vec<Expr>) -> Expr {
+    expression::function(name, args)
+}
+
+/// Names the unnamed columns of a query as Snowflake does, by their text; before anything else rewrites them.
+pub fn name_columns(query: &mut Query) {
+    struct Naming;
+    impl VisitorMut for Naming {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+            query::name_columns(&mut query.body);
+            ControlFlow::Continue(())
+        }
+    }
+    let _ = query.visit(&mut Naming);
 }
 
 /// Rewrites in place. The first fault ends it.

@@ -2,10 +2,12 @@
 //! joined to what stands before them, VALUES with COLUMN1....
 
 use sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select,
-    SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, TableWithJoins, WildcardAdditionalOptions,
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Join, JoinConstraint, JoinOperator, ObjectName,
+    PivotValueSource, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator, TableFactor, TableWithJoins, Value,
+    WildcardAdditionalOptions,
 };
 
+use super::clause;
 use super::identifier::{fold, fold_alias, fold_name};
 use crate::dialect::{SqlError, structured};
 
@@ -26,6 +28,9 @@ pub(super) fn before(query: &mut Query) -> Result<(), SqlError> {
             }
         }
     }
+    clause::order_by_all(query);
+    clause::refuse(query)?;
+    clause::limits(query)?;
     body(&mut query.body)
 }
 
@@ -50,51 +55,47 @@ fn refers_to(query: &Query, name: &str) -> bool {
 fn body(set: &mut SetExpr) -> Result<(), SqlError> {
     match set {
         SetExpr::Select(s) => select(s),
-        SetExpr::SetOperation { left, right, .. } => {
+        SetExpr::SetOperation { op, left, right, .. } => {
+            if *op == SetOperator::Minus {
+                *op = SetOperator::Except;
+            }
             body(left)?;
-            body(right)?;
-            tell_apart(right);
-            Ok(())
+            body(right)
         }
         _ => Ok(()),
     }
 }
 
-/// Columns of the second side of a set operation have no names that anybody reads: those of the first side count. DataFusion
-/// wants them distinct all the same.
-fn tell_apart(set: &mut SetExpr) {
+pub(super) fn name_columns(set: &mut SetExpr) {
     match set {
-        SetExpr::SetOperation { left, right, .. } => {
-            tell_apart(left);
-            tell_apart(right);
-        }
         SetExpr::Select(select) => {
-            let mut seen = std::collections::HashSet::new();
-            for (number, item) in select.projection.iter_mut().enumerate() {
-                let SelectItem::ExprWithAlias { alias, .. } = item else { continue };
-                if !seen.insert(alias.value.clone()) {
-                    alias.value = format!("{}:{number}", alias.value);
-                    alias.quote_style = Some('"');
-                }
+            for item in &mut select.projection {
+                name_column(item);
             }
+        }
+        SetExpr::SetOperation { left, right, .. } => {
+            name_columns(left);
+            name_columns(right);
         }
         _ => {}
     }
 }
 
-fn select(select: &mut Select) -> Result<(), SqlError> {
-    if !select.connect_by.is_empty() {
-        return Err(SqlError::unsupported("CONNECT BY").help("write a recursive CTE"));
+fn name_column(item: &mut SelectItem) {
+    if let SelectItem::UnnamedExpr(expr) = item
+        && let Some(name) = unnamed(expr)
+    {
+        let expr = std::mem::replace(expr, Expr::Identifier(Ident::new("x")));
+        *item = SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) };
     }
+}
+
+fn select(select: &mut Select) -> Result<(), SqlError> {
+    clause::refuse_in_select(select)?;
     for item in &mut select.projection {
         match item {
             SelectItem::ExprWithAlias { alias, .. } => fold(alias),
-            SelectItem::UnnamedExpr(expr) => {
-                if let Some(name) = unnamed(expr) {
-                    let expr = std::mem::replace(expr, Expr::Identifier(Ident::new("x")));
-                    *item = SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) };
-                }
-            }
+            SelectItem::UnnamedExpr(_) => name_column(item),
             SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), options) => {
                 fold_name(name);
                 wildcard(options)?;
@@ -106,6 +107,9 @@ fn select(select: &mut Select) -> Result<(), SqlError> {
     for window in &mut select.named_window {
         fold(&mut window.0);
     }
+    for join in select.from.iter_mut().flat_map(|f| &mut f.joins) {
+        clause::fold_using(&mut join.join_operator);
+    }
     join_lateral_functions(select);
     Ok(())
 }
@@ -114,6 +118,8 @@ fn select(select: &mut Select) -> Result<(), SqlError> {
 fn unnamed(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Identifier(_) | Expr::CompoundIdentifier(_) => None,
+        // a position takes its name where the columns are known
+        Expr::Value(v) if matches!(&v.value, Value::Placeholder(p) if p[1..].chars().all(|c| c.is_ascii_digit())) => None,
         Expr::JsonAccess { .. } | Expr::CompoundFieldAccess { .. } => Some(structured::shown(expr.to_string())),
         Expr::Value(v) => Some(v.to_string()),
         other => Some(structured::shown(other.to_string().to_uppercase())),
@@ -145,9 +151,6 @@ fn wildcard(options: &mut WildcardAdditionalOptions) -> Result<(), SqlError> {
             }),
         }
     }
-    if options.opt_ilike.is_some() {
-        return Err(SqlError::unsupported("SELECT * ILIKE").help("list the columns"));
-    }
     Ok(())
 }
 
@@ -155,7 +158,10 @@ fn wildcard(options: &mut WildcardAdditionalOptions) -> Result<(), SqlError> {
 /// whose last relation is the function; the relation planner sees both sides.
 fn join_lateral_functions(select: &mut Select) {
     let has_function =
-        |t: &TableWithJoins| std::iter::once(&t.relation).chain(t.joins.iter().map(|j| &j.relation)).any(|r| as_function(r).is_some());
+        |t: &TableWithJoins| {
+            std::iter::once(&t.relation).chain(t.joins.iter().map(|j| &j.relation)).any(|r| as_function(r).is_some())
+                || t.joins.iter().any(|j| matches!(j.join_operator, JoinOperator::AsOf { .. }))
+        };
     if !select.from.iter().any(has_function) {
         return;
     }
@@ -174,6 +180,10 @@ fn join_lateral_functions(select: &mut Select) {
 }
 
 fn append(mut left: TableWithJoins, join: Join) -> TableWithJoins {
+    if matches!(join.join_operator, JoinOperator::AsOf { .. }) {
+        left.joins.push(join);
+        return TableWithJoins { relation: TableFactor::NestedJoin { table_with_joins: Box::new(left), alias: None }, joins: vec![] };
+    }
     if as_function(&join.relation).is_none() {
         left.joins.push(join);
         return left;
@@ -216,6 +226,8 @@ fn as_table_function(factor: TableFactor) -> TableFactor {
 
 /// Aliases of relations; VALUES without column names.
 pub(super) fn table_factor(factor: &mut TableFactor) -> Result<(), SqlError> {
+    clause::refuse_in_from(factor)?;
+    clause::sample(factor)?;
     match factor {
         TableFactor::Table { alias, .. }
         | TableFactor::Derived { alias, .. }
@@ -227,9 +239,17 @@ pub(super) fn table_factor(factor: &mut TableFactor) -> Result<(), SqlError> {
                 fold_alias(alias);
             }
         }
-        TableFactor::Pivot { .. } => return Err(SqlError::unsupported("PIVOT").help("aggregate with CASE per value")),
-        TableFactor::Unpivot { .. } => return Err(SqlError::unsupported("UNPIVOT").help("UNION ALL one SELECT per column")),
-        TableFactor::MatchRecognize { .. } => return Err(SqlError::unsupported("MATCH_RECOGNIZE")),
+        TableFactor::Pivot { aggregate_functions, value_source, alias, .. } => {
+            if let PivotValueSource::List(values) = value_source {
+                values.iter_mut().chain(aggregate_functions).filter_map(|v| v.alias.as_mut()).for_each(fold);
+            }
+            alias.iter_mut().for_each(fold_alias);
+        }
+        TableFactor::Unpivot { name, columns, alias, .. } => {
+            fold(name);
+            columns.iter_mut().filter_map(|v| v.alias.as_mut()).for_each(fold);
+            alias.iter_mut().for_each(fold_alias);
+        }
         _ => {}
     }
     if let TableFactor::Derived { subquery, alias, .. } = factor

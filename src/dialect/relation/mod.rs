@@ -4,6 +4,9 @@
 //! rows beside the left columns), unnest, projection (the rows' fields as columns of the alias). Arguments may be any
 //! expression over the left side. No decorrelation is needed.
 
+mod asof;
+mod pivot;
+
 use datafusion::{
     common::{Column, DFSchema, Result, ScalarValue, TableReference, UnnestOptions, plan_err},
     logical_expr::{
@@ -14,7 +17,20 @@ use datafusion::{
 };
 use sqlparser::ast::{self, FunctionArg, FunctionArgExpr, JoinConstraint, JoinOperator, TableAlias, TableFactor, TableWithJoins};
 
+pub use pivot::pivot_column;
+
 use super::function;
+
+/// The columns of a table function, in order; `None` when there is no such function.
+pub fn table_function_columns(name: &str) -> Option<Vec<String>> {
+    let fields: &[&str] = match name.to_lowercase().trim_matches('"') {
+        "flatten" => &["SEQ", "KEY", "PATH", "INDEX", "VALUE", "THIS"],
+        "split_to_table" | "strtok_split_to_table" => &["SEQ", "INDEX", "VALUE"],
+        "generator" => &[],
+        _ => return None,
+    };
+    Some(fields.iter().map(|f| (*f).to_owned()).collect())
+}
 
 /// Snowflake's table functions (Snowflake documentation, "FLATTEN", "SPLIT_TO_TABLE", "GENERATOR").
 #[derive(Debug)]
@@ -60,6 +76,19 @@ impl RelationPlanner for SnowflakeRelations {
                 };
                 Ok(planned(plan))
             }
+            TableFactor::NestedJoin { table_with_joins, alias: None }
+                if matches!(table_with_joins.joins.last().map(|j| &j.join_operator), Some(JoinOperator::AsOf { .. })) =>
+            {
+                asof::plan(*table_with_joins, context)
+            }
+            TableFactor::Pivot { table, aggregate_functions, value_column, value_source, default_on_null, alias } => {
+                let plan = pivot::pivot(*table, aggregate_functions, value_column, value_source, default_on_null, context)?;
+                Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
+            }
+            TableFactor::Unpivot { table, value, name, columns, null_inclusion, alias } => {
+                let plan = pivot::unpivot(*table, value, &name, columns, null_inclusion, context)?;
+                Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
+            }
             other => Ok(RelationPlanning::Original(Box::new(other))),
         }
     }
@@ -82,9 +111,8 @@ struct Arguments<'a> {
 }
 
 impl Arguments<'_> {
-    /// By name, or by position among the unnamed.
-    fn get(&self, name: &str, position: usize) -> Option<ast::Expr> {
-        let named = self.args.iter().find_map(|a| match a {
+    fn named(&self, name: &str) -> Option<ast::Expr> {
+        self.args.iter().find_map(|a| match a {
             FunctionArg::Named { name: n, arg: FunctionArgExpr::Expr(e), .. } if n.value.eq_ignore_ascii_case(name) => Some(e.clone()),
             FunctionArg::ExprNamed { name: ast::Expr::Identifier(n), arg: FunctionArgExpr::Expr(e), .. }
                 if n.value.eq_ignore_ascii_case(name) =>
@@ -92,16 +120,22 @@ impl Arguments<'_> {
                 Some(e.clone())
             }
             _ => None,
-        });
-        named.or_else(|| {
-            self.args
-                .iter()
-                .filter_map(|a| match a {
-                    FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => Some(e.clone()),
-                    _ => None,
-                })
-                .nth(position)
         })
+    }
+
+    fn unnamed(&self, position: usize) -> Option<ast::Expr> {
+        self.args
+            .iter()
+            .filter_map(|a| match a {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => Some(e.clone()),
+                _ => None,
+            })
+            .nth(position)
+    }
+
+    /// By name, or by position among the unnamed.
+    fn get(&self, name: &str, position: usize) -> Option<ast::Expr> {
+        self.named(name).or_else(|| self.unnamed(position))
     }
 }
 

@@ -19,7 +19,7 @@ use object_store::ObjectStore;
 
 use super::{Inner, fault};
 use crate::{
-    dialect::{SqlError, function::value::normalised, types::Type},
+    dialect::{function::value::normalised, resolve::REPEATED, types::Type},
     engine::EngineError,
     lake::{ColumnRules, WriteError, WrittenFile, storage_schema, write_stream},
 };
@@ -122,8 +122,9 @@ pub(super) fn stored_schema(plan: &LogicalPlan) -> Result<SchemaRef, EngineError
     let schema = storage_schema(plan.schema().as_arrow()).map_err(fault::lake)?;
     let mut seen = std::collections::HashSet::new();
     for field in schema.fields() {
-        if !seen.insert(field.name()) {
-            return Err(EngineError::new("sql/duplicate-column", format!("the column name `{}` occurs twice", field.name()))
+        let name = field.name().split(REPEATED).next().unwrap_or_default();
+        if !seen.insert(name) {
+            return Err(EngineError::new("sql/duplicate-column", format!("the column name `{name}` occurs twice"))
                 .help("give one of them another alias"));
         }
     }
@@ -133,25 +134,10 @@ pub(super) fn stored_schema(plan: &LogicalPlan) -> Result<SchemaRef, EngineError
     Ok(schema)
 }
 
-/// Mark of a column in which NULL is refused.
-pub(super) const NOT_NULL: &str = "segue.not_null";
-
-fn refuse_nulls(batch: &RecordBatch, schema: &SchemaRef) -> Result<(), DataFusionError> {
-    use ::datafusion::arrow::array::Array;
-    for (field, column) in schema.fields().iter().zip(batch.columns()) {
-        if field.metadata().contains_key(NOT_NULL) && column.null_count() > 0 {
-            let message = format!("NULL result in the non-nullable column `{}`", field.name());
-            return Err(DataFusionError::External(Box::new(SqlError::new("sql/not-null", message))));
-        }
-    }
-    Ok(())
-}
-
 fn stored(stream: SendableRecordBatchStream, schema: SchemaRef) -> SendableRecordBatchStream {
     let target = schema.clone();
     let adapted = stream.map(move |batch| {
         batch.and_then(|batch| {
-            refuse_nulls(&batch, &target)?;
             let from = batch.schema();
             with_schema(&batch, &target, |array, i| {
                 let wanted = target.field(i).data_type();

@@ -8,7 +8,7 @@ use ::datafusion::{
 };
 
 use crate::{
-    dialect::{SqlError, error::byte_offset},
+    dialect::{SqlError, error::byte_offset, resolve::REPEATED},
     engine::EngineError,
     lake::LakeError,
     names::nearest,
@@ -42,11 +42,72 @@ pub(super) fn sql(error: SqlError) -> EngineError {
 /// An error of planning or running `sql`.
 pub(super) fn plan(sql: &str, error: &DataFusionError) -> EngineError {
     let at = error.diagnostic().and_then(|d| range(sql, d));
-    let mut fault = classify(sql, root(error));
+    let root = root(error);
+    let mut fault = match passed_on(&root.strip_backtrace()) {
+        // libraries between the operator and us wrap its error into text
+        Some(text) if !matches!(root, DataFusionError::Execution(_) | DataFusionError::Plan(_)) => {
+            classify(sql, &DataFusionError::Execution(text))
+        }
+        _ => classify(sql, root),
+    };
+    fault.message = fault.message.split(REPEATED).next().unwrap_or_default().to_owned();
     if fault.at.is_none() {
-        fault.at = at;
+        fault.at = at.or_else(|| place_of_value(sql, &fault));
     }
     fault
+}
+
+/// The text of an error of execution that another library printed: `... Execution("text")`.
+fn passed_on(text: &str) -> Option<String> {
+    let rest = &text[text.find("Execution(\"")? + "Execution(\"".len()..];
+    let mut inner = String::new();
+    let mut chars = rest.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => return Some(inner),
+            '\\' => inner.push(match chars.next()? {
+                'n' => '\n',
+                't' => '\t',
+                c => c,
+            }),
+            c => inner.push(c),
+        }
+    }
+    None
+}
+
+/// Where a fault of a value can only have come from: the one division, or the one place of the literal it names.
+fn place_of_value(sql: &str, fault: &EngineError) -> Option<Range<usize>> {
+    use sqlparser::tokenizer::{Token, Tokenizer};
+    if !matches!(fault.code, "sql/division-by-zero" | "sql/value") || sql.is_empty() {
+        return None;
+    }
+    let tokens = Tokenizer::new(&sqlparser::dialect::SnowflakeDialect, sql).tokenize_with_location().ok()?;
+    let quoted = fault.message.split('\'').nth(1);
+    let found: Vec<_> = tokens
+        .iter()
+        .filter(|t| match (&t.token, fault.code) {
+            (Token::Div | Token::Mod, "sql/division-by-zero") => true,
+            (Token::Word(w), "sql/division-by-zero") => matches!(w.keyword, sqlparser::keywords::Keyword::DIV),
+            (Token::SingleQuotedString(text), "sql/value") => quoted == Some(text.as_str()),
+            (Token::Number(text, _), "sql/value") => quoted == Some(text.as_str()),
+            _ => false,
+        })
+        .collect();
+    let [one] = found.as_slice() else { return None };
+    let start = byte_offset(sql, one.span.start.line, one.span.start.column)?;
+    let end = byte_offset(sql, one.span.end.line, one.span.end.column).unwrap_or(start);
+    if fault.code == "sql/value" {
+        return Some(start..end);
+    }
+    // the operands beside the operator, as far as they are single words
+    let at = tokens.iter().position(|t| std::ptr::eq(t, *one))?;
+    let word = |t: &&sqlparser::tokenizer::TokenWithSpan| matches!(t.token, Token::Word(_) | Token::Number(..));
+    let before = tokens[..at].iter().rev().find(|t| !matches!(t.token, Token::Whitespace(_))).filter(word);
+    let after = tokens[at + 1..].iter().find(|t| !matches!(t.token, Token::Whitespace(_))).filter(word);
+    let start = before.and_then(|t| byte_offset(sql, t.span.start.line, t.span.start.column)).unwrap_or(start);
+    let end = after.and_then(|t| byte_offset(sql, t.span.end.line, t.span.end.column)).unwrap_or(end);
+    Some(start..end)
 }
 
 fn range(sql: &str, diagnostic: &Diagnostic) -> Option<Range<usize>> {

@@ -59,10 +59,6 @@ impl From<Option<String>> for Cell {
     }
 }
 
-fn number(n: Option<i64>) -> Cell {
-    n.map_or(Cell::Null, Cell::Number)
-}
-
 fn time(millis: Option<i64>) -> Cell {
     millis.map_or(Cell::Null, Cell::Time)
 }
@@ -264,7 +260,7 @@ impl Listing {
             let properties = table.properties();
             row.extend([
                 ("IS_TRANSIENT", yes(properties.contains_key("segue.transient"))),
-                ("CLUSTERING_KEY", properties.get("segue.cluster_by").map(|k| format!("LINEAR{k}")).into()),
+                ("CLUSTERING_KEY", properties.get("segue.cluster_by").filter(|k| !k.is_empty()).map(|k| format!("LINEAR{k}")).into()),
                 ("ROW_COUNT", Cell::Number(rows as i64)),
                 ("BYTES", Cell::Number(bytes as i64)),
                 ("RETENTION_TIME", Cell::Number(1)),

@@ -4,23 +4,38 @@
 //! |---|---|
 //! | `planner.rs` | text -> lowered statement -> logical plan; tables and views opened as they are named |
 //! | `execution.rs` | plans to rows or to data files |
+//! | `prepare.rs` | SQL functions, sequences, older versions, RESULT_SCAN, PIVOT's ANY |
 //! | `publish.rs` | materializations: table, view, incremental strategies |
 //! | `landing.rs` | rows of sources with their positions |
-//! | `session.rs` | statements of a script: queries, DDL, variables |
+//! | `session.rs` | statements of a script: queries, variables, transactions |
+//! | `history.rs` | what the session ran |
+//! | `definition.rs` | CREATE TABLE, CREATE VIEW |
+//! | `alteration.rs` | ALTER TABLE, ALTER VIEW |
+//! | `object.rs` | schemas, databases, sequences, functions; DROP, UNDROP, COMMENT |
+//! | `counter.rs` | numbers that each row gets once |
 //! | `statement.rs` | INSERT, UPDATE, DELETE, MERGE |
 //! | `change.rs` | copy-on-write: staged rows, touched files |
-//! | `catalog.rs` | listing, columns, INFORMATION_SCHEMA, SHOW |
+//! | `catalog.rs` | relations and their columns |
+//! | `listing.rs` | SHOW, DESCRIBE |
+//! | `parameter.rs` | session parameters, as SHOW lists them |
 //! | `information.rs` | INFORMATION_SCHEMA |
 //! | `fault.rs` | DataFusion's errors in the user's terms |
 
+mod alteration;
 mod catalog;
 mod change;
+mod counter;
 mod definition;
 mod execution;
 mod fault;
+mod history;
 mod information;
 mod landing;
+mod listing;
+mod object;
+mod parameter;
 mod planner;
+mod prepare;
 mod publish;
 mod replacement;
 mod session;
@@ -67,10 +82,18 @@ pub struct LocalEngine {
     inner: Arc<Inner>,
 }
 
+#[derive(Clone)]
 pub(super) struct Inner {
     lake: Lake,
     state: SessionState,
     default_schema: SchemaName,
+}
+
+impl Inner {
+    /// The same warehouse for one session, which may have relations of its own.
+    fn for_session(&self) -> Self {
+        Self { lake: self.lake.session(), ..self.clone() }
+    }
 }
 
 impl LocalEngine {

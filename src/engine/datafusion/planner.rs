@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -21,11 +22,12 @@ use ::datafusion::{
 use futures::{FutureExt, future::BoxFuture};
 use sqlparser::ast::{ObjectName, Query, Statement};
 
-use super::{Inner, expression_planners, fault};
+use super::{Inner, expression_planners, fault, history::History};
 use crate::{
-    dialect::{lower, parse, retag::retag},
+    dialect::{lower, parse, resolve, retag::retag},
     engine::EngineError,
-    names::{Identifier, RelationName, SchemaName},
+    lake::Lake,
+    names::{Identifier, RelationName, SchemaName, nearest},
 };
 
 /// Views that name views: deeper than any honest project.
@@ -38,12 +40,52 @@ pub(super) struct Scope {
     /// Relations that exist for this statement only, by unqualified name; they hide others.
     pub local: BTreeMap<String, Arc<dyn TableProvider>>,
     pub lowering: lower::LowerContext,
+    /// Functions that give a sequence's next value, made by the preparation.
+    pub sequences: BTreeMap<String, Arc<ScalarUDF>>,
+    pub history: History,
+    /// Folder of the session's temporary relations.
+    home: Option<Arc<SessionFolder>>,
     depth: usize,
+}
+
+/// A folder that goes with the session.
+struct SessionFolder {
+    lake: Lake,
+    path: PathBuf,
+}
+
+impl Drop for SessionFolder {
+    fn drop(&mut self) {
+        self.lake.remove_session_folder(&self.path);
+    }
 }
 
 impl Scope {
     pub fn new(schema: SchemaName) -> Self {
-        Self { schema, local: BTreeMap::new(), lowering: lower::LowerContext::default(), depth: 0 }
+        Self {
+            schema,
+            local: BTreeMap::new(),
+            lowering: lower::LowerContext::default(),
+            sequences: BTreeMap::new(),
+            history: History::default(),
+            home: None,
+            depth: 0,
+        }
+    }
+
+    /// Of a session, which may have temporary relations.
+    pub fn of_session(schema: SchemaName, lake: &Lake) -> Self {
+        let home = SessionFolder { lake: lake.clone(), path: lake.session_folder() };
+        Self { home: Some(Arc::new(home)), ..Self::new(schema) }
+    }
+
+    /// From now on the relation is the session's own.
+    pub fn make_temporary(&self, lake: &Lake, relation: &RelationName) -> Result<(), EngineError> {
+        match &self.home {
+            Some(home) => lake.make_temporary(relation, &home.path),
+            None => return Err(EngineError::new("sql/temporary", "temporary relations belong to a session; there is none here")),
+        }
+        Ok(())
     }
 }
 
@@ -60,11 +102,30 @@ impl Inner {
         }
     }
 
-    pub(super) async fn plan_parsed(&self, sql: &str, mut query: Query, scope: &Scope) -> Result<LogicalPlan, EngineError> {
+    pub(super) fn plan_parsed<'a>(
+        &'a self,
+        sql: &'a str,
+        query: Query,
+        scope: &'a Scope,
+    ) -> BoxFuture<'a, Result<LogicalPlan, EngineError>> {
+        // boxed: preparing a query may plan others
+        self.plan_here(sql, query, scope).boxed()
+    }
+
+    async fn plan_here(&self, sql: &str, mut query: Query, scope: &Scope) -> Result<LogicalPlan, EngineError> {
+        let mut own = scope.clone();
+        lower::name_columns(&mut query);
+        self.prepare(sql, &mut query, &mut own).await?;
+        let scope = &own;
         lower::lower_query(sql, &mut query, &scope.lowering).map_err(fault::sql)?;
-        let statement = Statement::Query(Box::new(query));
+        let mut statement = Statement::Query(Box::new(query));
         let mut tables = HashMap::new();
+        let itself = recursive_ctes(&statement);
         for name in referenced(&statement) {
+            // in its own definition, a recursive CTE is never a table
+            if matches!(parts_of(&name).as_slice(), [one] if itself.contains(one)) {
+                continue;
+            }
             let reference = reference(&name, &scope.schema);
             if tables.contains_key(&reference) {
                 continue;
@@ -73,16 +134,39 @@ impl Inner {
                 tables.insert(reference, provider);
             }
         }
-        let provider = Names { state: &self.state, expr_planners: expression_planners(&self.state), schema: &scope.schema, tables };
+        if let Statement::Query(query) = &mut statement {
+            let known = KnownColumns { schema: &scope.schema, tables: &tables };
+            resolve::resolve(sql, query, &known).map_err(fault::sql)?;
+        }
+        let provider = Names { state: &self.state, expr_planners: expression_planners(&self.state), scope, tables };
         let options = ParserOptions::new()
             .with_parse_float_as_decimal(true)
             .with_enable_ident_normalization(false)
             .with_collect_spans(true)
             .with_map_string_types_to_utf8view(false);
-        let plan = SqlToRel::new_with_options(&provider, options).sql_statement_to_plan(statement).map_err(|e| fault::plan(sql, &e))?;
+        let plan = SqlToRel::new_with_options(&provider, options).sql_statement_to_plan(statement).map_err(|e| self.with_nearest(fault::plan(sql, &e), scope))?;
         // coercion decides result types (of CASE, of UNION): tables and views are made with them
         let analyzed = retag(plan).and_then(|plan| self.state.analyzer().execute_and_check(plan, self.state.config_options(), |_, _| {}));
         analyzed.map_err(|e| fault::plan(sql, &e))
+    }
+
+    /// An unknown relation, with the nearest name of its schema.
+    fn with_nearest(&self, error: EngineError, scope: &Scope) -> EngineError {
+        if error.code != "sql/unknown-table" || error.help.is_some() {
+            return error;
+        }
+        let name = error.message.split('`').nth(1).unwrap_or_default().to_owned();
+        let parts: Vec<String> = name.split('.').map(|p| p.trim_matches('"').to_owned()).collect();
+        let Some(relation) = resolve(&parts, &scope.schema) else { return error };
+        let schema = relation.schema_name();
+        if !self.lake.schema_exists(&schema) && schema != self.default_schema {
+            return error.help(format!("there is no schema `{schema}`"));
+        }
+        let entries = self.lake.entries(&schema).unwrap_or_default();
+        match nearest(relation.name.as_str(), entries.iter().map(|e| e.relation.name.as_str())) {
+            Some(near) => error.help(format!("there is `{near}`")),
+            None => error,
+        }
     }
 
     /// The relation that a name in FROM means; `None` when there is none (it may be a CTE).
@@ -129,6 +213,40 @@ impl Inner {
     }
 }
 
+/// Names of the CTEs that name themselves.
+fn recursive_ctes(statement: &Statement) -> Vec<String> {
+    struct Ctes(Vec<String>);
+    impl sqlparser::ast::Visitor for Ctes {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, query: &Query) -> std::ops::ControlFlow<()> {
+            for cte in query.with.iter().filter(|w| w.recursive).flat_map(|w| &w.cte_tables) {
+                let name = lower::stored(&cte.alias.name);
+                if resolve::is_recursive(&cte.query, &name) {
+                    self.0.push(name);
+                }
+            }
+            std::ops::ControlFlow::Continue(())
+        }
+    }
+    let mut ctes = Ctes(vec![]);
+    let _ = sqlparser::ast::Visit::visit(statement, &mut ctes);
+    ctes.0
+}
+
+/// Columns of the tables that a statement names, for the resolution of names.
+struct KnownColumns<'a> {
+    schema: &'a SchemaName,
+    tables: &'a HashMap<(String, String, String), Arc<dyn TableProvider>>,
+}
+
+impl resolve::Columns for KnownColumns<'_> {
+    fn columns(&self, name: &ObjectName) -> Option<Vec<String>> {
+        let table = self.tables.get(&reference(name, self.schema))?;
+        Some(table.schema().fields().iter().map(|f| f.name().clone()).collect())
+    }
+}
+
 /// Every name in a FROM position, CTEs included.
 fn referenced(statement: &Statement) -> Vec<ObjectName> {
     let mut names = vec![];
@@ -172,7 +290,7 @@ fn key(parts: &[String], schema: &SchemaName) -> (String, String, String) {
 struct Names<'a> {
     state: &'a SessionState,
     expr_planners: Vec<Arc<dyn ExprPlanner>>,
-    schema: &'a SchemaName,
+    scope: &'a Scope,
     tables: HashMap<(String, String, String), Arc<dyn TableProvider>>,
 }
 
@@ -183,7 +301,7 @@ impl ContextProvider for Names<'_> {
             TableReference::Partial { schema, table } => vec![schema.to_string(), table.to_string()],
             TableReference::Full { catalog, schema, table } => vec![catalog.to_string(), schema.to_string(), table.to_string()],
         };
-        match self.tables.get(&key(&parts, self.schema)) {
+        match self.tables.get(&key(&parts, &self.scope.schema)) {
             Some(provider) => Ok(provider_as_source(provider.clone())),
             None => Err(plan_datafusion_err!("table '{}' not found", parts.join("."))),
         }
@@ -202,7 +320,7 @@ impl ContextProvider for Names<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        self.state.scalar_functions().get(&name.to_lowercase()).cloned()
+        self.scope.sequences.get(name).or_else(|| self.state.scalar_functions().get(&name.to_lowercase())).cloned()
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {

@@ -13,7 +13,7 @@ use crate::{
     dialect::{function, types::Type},
     engine::{Content, EngineError, How, Publish, Published, Strategy},
     graph::OnSchemaChange,
-    lake::{describes, Change, Commit, LakeTable, Removed, ViewColumn, ViewFile, WrittenFile, storage_schema},
+    lake::{Change, ColumnRules, describes, Commit, LakeTable, Removed, ViewColumn, ViewFile, WrittenFile, storage_schema},
     names::{RelationName, SchemaName},
 };
 
@@ -102,8 +102,8 @@ impl Inner {
                 let plan = self.plan_query(sql, &Scope::new(names.clone())).await?;
                 let schema = stored_schema(&plan)?;
                 let store = self.lake.table_store(&publish.relation).map_err(fault::lake)?;
-                let checked = not_null(&schema, &publish.not_null);
-                (schema, self.write_plan(sql, plan, store, checked, &[]).await?)
+                let schema = not_null(&schema, &publish.not_null);
+                (schema.clone(), self.write_plan(sql, plan, store, schema, &[]).await?)
             }
             Content::Rows(batches, schema) => {
                 let schema = storage_schema(schema).map_err(fault::lake)?;
@@ -168,17 +168,13 @@ impl Inner {
     }
 }
 
-/// The schema with marks on the columns that refuse NULL, for the writer alone.
+/// The schema with rules on the columns that refuse NULL.
 fn not_null(schema: &SchemaRef, columns: &[String]) -> SchemaRef {
     if columns.is_empty() {
         return schema.clone();
     }
     let fields = schema.fields().iter().map(|f| match columns.iter().any(|c| c.eq_ignore_ascii_case(f.name())) {
-        true => {
-            let mut metadata = f.metadata().clone();
-            metadata.insert(super::execution::NOT_NULL.to_owned(), "true".to_owned());
-            Arc::new(f.as_ref().clone().with_metadata(metadata))
-        }
+        true => Arc::new(ColumnRules { not_null: true, ..ColumnRules::of(f) }.apply(f)),
         false => f.clone(),
     });
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))

@@ -1,4 +1,4 @@
-//! Statements one after another: queries, definitions, changes, variables, the current schema.
+//! Statements one after another: queries, definitions, changes, variables, the current schema, transactions.
 
 use std::{ops::Range, sync::Arc};
 
@@ -11,107 +11,227 @@ use super::{
     catalog::table_of,
     definition::{relation_of, schema_of},
     fault,
+    history::{History, unique_names},
+    object::{EXECUTED, database_of},
     planner::{Scope, parts_of},
 };
 use crate::{
-    dialect::{SqlError, parse},
+    dialect::{
+        SqlError,
+        command::{self, Command, Kind},
+        parse,
+    },
     engine::{EngineError, Outcome, Session},
-    names::{Identifier, SchemaName},
+    lake::Transaction,
+    names::{Identifier, RelationName, SchemaName},
 };
 
 pub(super) struct LocalSession {
     engine: Arc<Inner>,
     scope: Scope,
+    transaction: Option<Transaction>,
 }
 
 impl LocalSession {
     pub(super) fn new(engine: Arc<Inner>) -> Self {
-        let scope = Scope::new(engine.default_schema.clone());
-        Self { engine, scope }
+        let engine = Arc::new(engine.for_session());
+        let scope = Scope::of_session(engine.default_schema.clone(), &engine.lake);
+        Self { engine, scope, transaction: None }
     }
 
     async fn run(&mut self, sql: &str) -> Result<Outcome, EngineError> {
-        let statement = parse::parse_statement(sql).map_err(fault::sql)?;
+        let command = command::parse_command(sql).map_err(fault::sql)?;
         let engine = self.engine.clone();
-        let schema = self.scope.schema.clone();
+        let scope = self.scope.clone();
+        if changes_definitions(&command) {
+            // a definition commits what was open before, as in Snowflake
+            self.commit().await?;
+        }
+        match command {
+            Command::Sql(statement) => self.run_sql(sql, *statement).await,
+            Command::InsertAll(insert) => {
+                for (name, ..) in insert.branches.iter().flat_map(|b| &b.targets) {
+                    self.shadow(&relation_of(name, &scope.schema)?).await?;
+                }
+                let counts = engine.insert_all(*insert, &scope).await?;
+                let named: Vec<(String, u64)> =
+                    counts.into_iter().map(|(table, n)| (format!("number of rows inserted into {table}"), n)).collect();
+                affected(&named.iter().map(|(name, n)| (name.as_str(), *n)).collect::<Vec<_>>())
+            }
+            Command::CreateTable(new) => engine.create_table(sql, *new, &scope).await.and_then(status),
+            Command::CreateView(new) => engine.create_view(sql, *new, &scope).await.and_then(status),
+            Command::CreateFolder { kind, name, existing, transient, comment, clone } => {
+                let done = engine.create_folder(kind, &name, existing, transient, comment, clone, &scope).await?;
+                // what is created is used from then on (Snowflake documentation, "CREATE SCHEMA", "CREATE DATABASE")
+                self.enter(Some(kind), &name)?;
+                status(done)
+            }
+            Command::CreateSequence(new) => engine.create_sequence(*new, &scope).await.and_then(status),
+            Command::CreateFunction(new) => engine.create_function(*new, &scope).await.and_then(status),
+            Command::AlterTable { name, if_exists, change } => engine.alter_table(&name, if_exists, change, &scope).await.and_then(status),
+            Command::AlterView { name, if_exists, change } => engine.alter_view(&name, if_exists, change, &scope).await.and_then(status),
+            Command::AlterFolder { kind, name, if_exists, change } => {
+                engine.alter_folder(kind, &name, if_exists, change, &scope).await.and_then(status)
+            }
+            Command::AlterSequence { name, if_exists, change } => {
+                engine.alter_sequence(&name, if_exists, change, &scope).await.and_then(status)
+            }
+            Command::AlterFunction { name, arguments, if_exists, change } => {
+                engine.alter_function(&name, &arguments, if_exists, change, &scope).await.and_then(status)
+            }
+            Command::Drop { kind, name, if_exists, arguments } => {
+                engine.drop_object(kind, &name, if_exists, &arguments, &scope).await.and_then(status)
+            }
+            Command::Undrop { kind, name } => engine.undrop(kind, &name, &scope).await.and_then(status),
+            Command::Comment { kind, name, arguments, if_exists, text } => {
+                engine.comment(kind, &name, &arguments, if_exists, text, &scope).await.and_then(status)
+            }
+            Command::Describe { kind, name, arguments } => engine.describe(kind, &name, &arguments, &scope).await,
+            Command::Show(show) => engine.show(&show, &scope).await,
+            Command::Truncate { name, if_exists } => {
+                let relation = relation_of(&name, &scope.schema)?;
+                if !(if_exists && !engine.exists(&relation).await?) {
+                    self.shadow(&relation).await?;
+                    engine.truncate(&relation).await?;
+                }
+                status(EXECUTED.into())
+            }
+            Command::Use { kind, name } => {
+                self.known(kind, &name)?;
+                self.enter(kind, &name)?;
+                status(EXECUTED.into())
+            }
+            Command::UseNothing => status(EXECUTED.into()),
+            Command::Begin => {
+                if self.transaction.is_none() {
+                    self.transaction = Some(engine.lake.begin());
+                }
+                status(EXECUTED.into())
+            }
+            Command::Commit => {
+                self.commit().await?;
+                status(EXECUTED.into())
+            }
+            Command::Rollback => {
+                if let Some(transaction) = self.transaction.take() {
+                    engine.lake.roll_back(transaction);
+                }
+                status(EXECUTED.into())
+            }
+        }
+    }
+
+    async fn run_sql(&mut self, sql: &str, statement: Statement) -> Result<Outcome, EngineError> {
+        let engine = self.engine.clone();
         match statement {
             Statement::Query(query) => {
                 let plan = engine.plan_parsed(sql, *query, &self.scope).await?;
                 let (schema, batches) = engine.rows(sql, plan).await?;
                 Ok(Outcome { schema, batches, is_query: true, rows_affected: None })
             }
-            Statement::Insert(insert) => engine.insert(sql, insert, &self.scope).await.and_then(|n| affected(&[("number of rows inserted", n)])),
-            Statement::Update(update) => engine.update(sql, update, &self.scope).await.and_then(|n| affected(&[("number of rows updated", n)])),
-            Statement::Delete(delete) => engine.delete(sql, delete, &self.scope).await.and_then(|n| affected(&[("number of rows deleted", n)])),
-            Statement::Merge(merge) => engine.merge(sql, merge, &self.scope).await.and_then(|(i, u, d)| {
-                affected(&[("number of rows inserted", i), ("number of rows updated", u), ("number of rows deleted", d)])
-            }),
-            Statement::CreateTable(create) => engine.create_table(create, &schema).await.and_then(status),
-            Statement::CreateView(create) => engine.create_view(create, &schema).await.and_then(status),
-            Statement::CreateSchema { schema_name, if_not_exists, .. } => {
-                let name = match &schema_name {
-                    ast::SchemaName::Simple(name) | ast::SchemaName::NamedAuthorization(name, _) => name.clone(),
-                    ast::SchemaName::UnnamedAuthorization(_) => return Err(fault::sql(SqlError::unsupported("CREATE SCHEMA AUTHORIZATION"))),
-                };
-                let target = schema_of(&name, &schema)?;
-                if engine.lake.schema_exists(&target) && !if_not_exists {
-                    return Err(EngineError::new("sql/exists", format!("the schema `{target}` already exists")).help("use IF NOT EXISTS"));
+            Statement::Insert(insert) => {
+                if let ast::TableObject::TableName(name) = &insert.table {
+                    self.shadow(&relation_of(name, &self.scope.schema)?).await?;
                 }
-                engine.lake.create_schema(&target).map_err(fault::lake)?;
-                status(format!("Schema {} successfully created.", target.schema.as_str()))
+                engine.insert(sql, insert, &self.scope).await.and_then(|n| affected(&[("number of rows inserted", n)]))
             }
-            Statement::Drop { .. } => engine.drop_objects(statement, &schema).await.and_then(status),
-            Statement::AlterTable(alter) => engine.alter_table(&alter.name, alter.if_exists, &alter.operations, &schema).await.and_then(status),
-            Statement::Truncate(truncate) => {
-                for target in &truncate.table_names {
-                    engine.truncate(&relation_of(&target.name, &schema)?).await?;
+            Statement::Update(update) => {
+                self.shadow_factor(&update.table.relation).await?;
+                engine
+                    .update(sql, update, &self.scope)
+                    .await
+                    .and_then(|n| affected(&[("number of rows updated", n), ("number of multi-joined rows updated", 0)]))
+            }
+            Statement::Delete(delete) => {
+                let (ast::FromTable::WithFromKeyword(from) | ast::FromTable::WithoutKeyword(from)) = &delete.from;
+                for target in from {
+                    self.shadow_factor(&target.relation).await?;
                 }
-                status("Statement executed successfully.".into())
+                engine.delete(sql, delete, &self.scope).await.and_then(|n| affected(&[("number of rows deleted", n)]))
             }
-            Statement::Use(target) => self.use_schema(target),
+            Statement::Merge(merge) => {
+                self.shadow_factor(&merge.table).await?;
+                let columns = engine.merge(sql, merge, &self.scope).await?;
+                affected(&columns)
+            }
             Statement::Set(Set::SingleAssignment { variable, values, .. }) => match values.as_slice() {
                 [value] => {
                     let name = parts_of(&variable).join(".");
                     let literal = self.value(sql, value).await?;
                     self.scope.lowering.variables.insert(name.to_uppercase(), literal);
-                    status("Statement executed successfully.".into())
+                    status(EXECUTED.into())
                 }
                 _ => Err(fault::sql(SqlError::unsupported("SET with several values"))),
             },
-            Statement::AlterSession { .. } => status("Statement executed successfully.".into()),
-            Statement::ShowTables { .. } => self.show("select table_name as \"name\", table_catalog as \"database_name\", table_schema as \"schema_name\", table_type as \"kind\", comment as \"comment\" from information_schema.tables order by 2, 3, 1").await,
-            Statement::ShowViews { .. } => self.show("select table_name as \"name\", table_catalog as \"database_name\", table_schema as \"schema_name\", comment as \"comment\" from information_schema.views order by 2, 3, 1").await,
-            Statement::ShowSchemas { .. } => self.show("select schema_name as \"name\", catalog_name as \"database_name\" from information_schema.schemata order by 2, 1").await,
-            Statement::ExplainTable { table_name, .. } => self.describe(&table_name).await,
+            Statement::AlterSession { .. } => status(EXECUTED.into()),
             Statement::Explain { statement, .. } => self.explain(sql, *statement).await,
             other => {
                 let words: Vec<String> = other.to_string().split_whitespace().take(2).map(str::to_uppercase).collect();
-                let span = other.span();
-                Err(fault::sql(SqlError::unsupported(format!("{} statements", words.join(" "))).at(sql, span)))
+                let start = sql.len() - sql.trim_start().len();
+                let first = sql[start..].find(char::is_whitespace).map_or(sql.len(), |n| start + n);
+                let mut error = SqlError::unsupported(format!("{} statements", words.join(" "))).at(sql, other.span());
+                error.at.get_or_insert(start..first);
+                Err(fault::sql(error))
             }
         }
     }
 
-    async fn show(&mut self, query: &str) -> Result<Outcome, EngineError> {
-        let plan = self.engine.plan_query(query, &self.scope).await?;
-        let (schema, batches) = self.engine.rows(query, plan).await?;
-        Ok(Outcome { schema, batches, is_query: true, rows_affected: None })
+    /// Before a change inside a transaction: the table's working copy.
+    async fn shadow(&mut self, relation: &RelationName) -> Result<(), EngineError> {
+        match &mut self.transaction {
+            Some(transaction) => self.engine.lake.shadow(transaction, relation).await.map_err(fault::lake),
+            None => Ok(()),
+        }
     }
 
-    async fn describe(&self, name: &ast::ObjectName) -> Result<Outcome, EngineError> {
-        let relation = relation_of(name, &self.scope.schema)?;
-        let Some(columns) = self.engine.listed(&relation).await? else {
-            return Err(EngineError::new("sql/unknown-table", format!("there is no table or view `{relation}`")));
+    async fn shadow_factor(&mut self, factor: &ast::TableFactor) -> Result<(), EngineError> {
+        match factor {
+            ast::TableFactor::Table { name, .. } => {
+                let relation = relation_of(name, &self.scope.schema)?;
+                self.shadow(&relation).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn commit(&mut self) -> Result<(), EngineError> {
+        match self.transaction.take() {
+            Some(transaction) => self.engine.lake.finish(transaction).await.map_err(fault::lake),
+            None => Ok(()),
+        }
+    }
+
+    /// A database or schema that USE names exists.
+    fn known(&self, kind: Option<Kind>, name: &ast::ObjectName) -> Result<(), EngineError> {
+        let lake = &self.engine.lake;
+        let is_default = |d: &Identifier| self.engine.default_schema.database == *d;
+        let database = |d: &Identifier| {
+            if lake.database_exists(d) || is_default(d) { Ok(()) } else { Err(super::object::missing("database", d)) }
         };
-        let rows: Vec<Vec<Option<String>>> = columns
-            .into_iter()
-            .map(|c| {
-                let shown = c.shown_type();
-                vec![Some(c.name), Some(shown), Some("COLUMN".into()), Some("Y".into()), c.comment]
-            })
-            .collect();
-        let (schema, batch) = table_of(&[("name", false), ("type", false), ("kind", false), ("null?", false), ("comment", false)], &rows)?;
-        Ok(query_outcome(schema, batch))
+        if kind == Some(Kind::Database) || (kind.is_none() && parts_of(name).len() == 1 && lake.database_exists(&database_of(name)?)) {
+            return database(&database_of(name)?);
+        }
+        let schema = schema_of(name, &self.scope.schema)?;
+        if kind.is_none() && parts_of(name).len() == 1 && !lake.schema_exists(&schema) {
+            return database(&database_of(name)?);
+        }
+        self.engine.known_schema(&schema)
+    }
+
+    fn enter(&mut self, kind: Option<Kind>, name: &ast::ObjectName) -> Result<(), EngineError> {
+        let current = &self.scope.schema;
+        let public = |database: Identifier| SchemaName::new(database, Identifier::exact("PUBLIC"));
+        self.scope.schema = match (kind, parts_of(name).len()) {
+            (Some(Kind::Database), _) => public(database_of(name)?),
+            // a bare name is a database, or else a schema of the current one
+            (None, 1) => {
+                let database = database_of(name)?;
+                let schema = schema_of(name, current)?;
+                if !self.engine.lake.database_exists(&database) && self.engine.lake.schema_exists(&schema) { schema } else { public(database) }
+            }
+            _ => schema_of(name, current)?,
+        };
+        Ok(())
     }
 
     async fn explain(&self, sql: &str, statement: Statement) -> Result<Outcome, EngineError> {
@@ -123,26 +243,6 @@ impl LocalSession {
         let rows: Vec<Vec<Option<String>>> = plan.display_indent().to_string().lines().map(|l| vec![Some(l.to_owned())]).collect();
         let (schema, batch) = table_of(&[("plan", false)], &rows)?;
         Ok(query_outcome(schema, batch))
-    }
-
-    fn use_schema(&mut self, target: ast::Use) -> Result<Outcome, EngineError> {
-        let current = &self.scope.schema;
-        let next = match &target {
-            ast::Use::Schema(name) => schema_of(name, current)?,
-            ast::Use::Database(name) => {
-                let parts = parts_of(name);
-                SchemaName::new(Identifier::exact(parts.last().cloned().unwrap_or_default()), Identifier::exact("PUBLIC"))
-            }
-            ast::Use::Object(name) => match parts_of(name).as_slice() {
-                [_, _] => schema_of(name, current)?,
-                parts => SchemaName::new(Identifier::exact(parts.last().cloned().unwrap_or_default()), Identifier::exact("PUBLIC")),
-            },
-            // the local engine has no warehouses or roles; nothing depends on them
-            ast::Use::Warehouse(_) | ast::Use::Role(_) | ast::Use::SecondaryRoles(_) => current.clone(),
-            other => return Err(fault::sql(SqlError::unsupported(other))),
-        };
-        self.scope.schema = next;
-        status("Statement executed successfully.".into())
     }
 
     /// The value of an expression as a literal, for SET.
@@ -169,11 +269,38 @@ impl LocalSession {
 #[async_trait]
 impl Session for LocalSession {
     async fn execute(&mut self, sql: &str) -> Result<Outcome, EngineError> {
-        self.run(sql).await
+        let outcome = self.run(sql).await.map(unique_names);
+        History::record(&self.scope, sql, outcome.as_ref().ok());
+        outcome
     }
 
     fn split(&self, script: &str) -> Vec<Range<usize>> {
         parse::split(script)
+    }
+}
+
+/// Statements that commit an open transaction before they run.
+fn changes_definitions(command: &Command) -> bool {
+    !matches!(
+        command,
+        Command::Sql(_)
+            | Command::InsertAll(_)
+            | Command::Describe { .. }
+            | Command::Show(_)
+            | Command::Truncate { .. }
+            | Command::Use { .. }
+            | Command::UseNothing
+            | Command::Begin
+            | Command::Commit
+            | Command::Rollback
+    )
+}
+
+impl Drop for LocalSession {
+    fn drop(&mut self) {
+        if let Some(transaction) = self.transaction.take() {
+            self.engine.lake.roll_back(transaction);
+        }
     }
 }
 
