@@ -72,11 +72,7 @@ pub(super) fn write_manifest(
 }
 
 /// The manifest as it would be written.
-pub(super) fn manifest(
-    project: &Project,
-    compiled: HashMap<NodeId, (String, Option<std::path::PathBuf>)>,
-    config: &Config,
-) -> Json {
+pub(super) fn manifest(project: &Project, compiled: HashMap<NodeId, (String, Option<std::path::PathBuf>)>, config: &Config) -> Json {
     let context = ManifestContext {
         project: project.name.clone(),
         adapter: project.profile.type_.clone(),

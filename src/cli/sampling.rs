@@ -54,7 +54,8 @@ pub(super) fn event_time(running: &Running) -> Result<Moments, Diagnostic> {
     let read = |flag: &str, text: &Option<String>| match text {
         None => Ok(None),
         Some(text) => moment(text).map(Some).ok_or_else(|| {
-            Diagnostic::error("cli/moment", format!("`{text}` is no moment")).help(format!("write `{flag} 2024-01-31` or `{flag} 2024-01-31T10:00:00`"))
+            Diagnostic::error("cli/moment", format!("`{text}` is no moment"))
+                .help(format!("write `{flag} 2024-01-31` or `{flag} 2024-01-31T10:00:00`"))
         }),
     };
     let (start, end) = (read("--event-time-start", &running.event_time_start)?, read("--event-time-end", &running.event_time_end)?);

@@ -29,7 +29,8 @@ fn read(folder: &Path, name: &str) -> Result<Option<Json>, Diagnostic> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(Diagnostic::error("cli/state", format!("cannot read `{}`: {e}", path.display()))),
     };
-    let json = serde_json::from_str(&text).map_err(|e| Diagnostic::error("cli/state", format!("`{}` is no artifact: {e}", path.display())))?;
+    let json =
+        serde_json::from_str(&text).map_err(|e| Diagnostic::error("cli/state", format!("`{}` is no artifact: {e}", path.display())))?;
     Ok(Some(json))
 }
 
@@ -120,8 +121,13 @@ pub(super) fn clones(selecting: &Selecting, target: &Path, config: &Config) -> R
     if let Some(state) = &selecting.state {
         let same = |a: &Path, b: &Path| matches!((std::fs::canonicalize(a), std::fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b);
         if same(&folder(state, config), target) {
-            let message = format!("The state and target directories are the same: '{}'. This could lead to missing changes due to overwritten state", state.display());
-            return Err(Failure::of_work(Diagnostic::error("cli/state", message).help("keep the other run's artifacts in a folder of their own")));
+            let message = format!(
+                "The state and target directories are the same: '{}'. This could lead to missing changes due to overwritten state",
+                state.display()
+            );
+            return Err(Failure::of_work(
+                Diagnostic::error("cli/state", message).help("keep the other run's artifacts in a folder of their own"),
+            ));
         }
     }
     Ok(relations(selecting, config)?)

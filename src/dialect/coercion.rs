@@ -246,7 +246,8 @@ fn reads_text(name: &str) -> bool {
 fn is_numeric_aggregate(name: &str) -> bool {
     matches!(
         name,
-        "sum" | "avg"
+        "sum"
+            | "avg"
             | "median"
             | "stddev"
             | "stddev_samp"
@@ -270,7 +271,8 @@ fn expand_wildcards(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     fn is_wildcard(e: &Expr) -> bool {
         matches!(e, Expr::Wildcard { .. })
     }
-    let asks = |e: &Expr| matches!(e, Expr::ScalarFunction(f) if f.name().starts_with("object_construct") && f.args.iter().any(is_wildcard));
+    let asks =
+        |e: &Expr| matches!(e, Expr::ScalarFunction(f) if f.name().starts_with("object_construct") && f.args.iter().any(is_wildcard));
     let mut found = false;
     for e in plan.expressions() {
         found |= e.exists(|e| Ok(asks(e)))?;

@@ -101,7 +101,8 @@ fn types(tokens: &mut Vec<TokenWithSpan>) {
             _ => false,
         };
         let Some(close) = closing(tokens, open).filter(|_| typed) else { continue };
-        let text: String = tokens[here..=close].iter().map(|t| if is_space(&t.token) { " ".to_owned() } else { t.token.to_string() }).collect();
+        let text: String =
+            tokens[here..=close].iter().map(|t| if is_space(&t.token) { " ".to_owned() } else { t.token.to_string() }).collect();
         let span = tokens[here].span;
         let name = Token::Word(Word { value: TYPE_NAME.to_owned(), quote_style: None, keyword: Keyword::NoKeyword });
         let replacement = [name, Token::LParen, Token::SingleQuotedString(text), Token::RParen].map(|token| TokenWithSpan { token, span });
@@ -186,7 +187,10 @@ mod tests {
 
     #[test]
     fn types_are_shown_as_written() {
-        assert_eq!(shown("X::__STRUCTURED(ARRAY(INT)) + Y::__STRUCTURED(MAP(VARCHAR, INT))".into()), "X::ARRAY(INT) + Y::MAP(VARCHAR, INT)");
+        assert_eq!(
+            shown("X::__STRUCTURED(ARRAY(INT)) + Y::__STRUCTURED(MAP(VARCHAR, INT))".into()),
+            "X::ARRAY(INT) + Y::MAP(VARCHAR, INT)"
+        );
     }
 
     #[test]

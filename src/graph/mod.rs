@@ -12,9 +12,9 @@ mod selector;
 
 use std::{cmp::Reverse, collections::BinaryHeap, path::Path};
 
-use indexmap::{IndexMap, IndexSet, map::Entry};
 pub use definition::Definition;
 pub use facts::{Changes, Facts};
+use indexmap::{IndexMap, IndexSet, map::Entry};
 pub use node::*;
 use petgraph::{
     Direction,

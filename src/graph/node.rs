@@ -43,6 +43,8 @@ pub struct Node {
     /// What `ref()` and `source()` named, in order of appearance, with their places.
     pub refs: Vec<RefCall>,
     pub sources: Vec<SourceCall>,
+    /// What `function()` named.
+    pub functions: Vec<RefCall>,
     /// Resolved from `refs` and `sources` (and of adapters' `input:`), without duplicates, in order of appearance.
     pub depends_on: Vec<NodeId>,
     pub test: Option<TestInfo>,
@@ -63,7 +65,7 @@ impl Node {
             // a model whose file is empty is there, but is never built
             ResourceType::Model => !self.is_ephemeral() && !self.raw_code.trim().is_empty(),
             ResourceType::Source => self.source.as_ref().is_some_and(|s| s.adapter.is_some()),
-            ResourceType::Seed | ResourceType::Snapshot | ResourceType::Test | ResourceType::UnitTest => true,
+            ResourceType::Seed | ResourceType::Snapshot | ResourceType::Test | ResourceType::UnitTest | ResourceType::Function => true,
             ResourceType::Analysis | ResourceType::Operation | ResourceType::Exposure => false,
         }
     }

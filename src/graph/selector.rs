@@ -154,7 +154,8 @@ impl Criterion {
         if there {
             return Ok(());
         }
-        let fault = Diagnostic::error("graph/no-state", format!("`{}` compares with `{what}` of another run, and there is none", self.value));
+        let fault =
+            Diagnostic::error("graph/no-state", format!("`{}` compares with `{what}` of another run, and there is none", self.value));
         Err(Box::new(fault.help("pass its folder with `--state`")))
     }
 
@@ -176,7 +177,8 @@ impl Criterion {
                     value == "*"
                 } else {
                     (node.extra.contains_key("version") && node.name == value)
-                        || fqn_matches(&node.fqn, value) || fqn_matches(node.fqn.get(1..).unwrap_or(&[]), value)
+                        || fqn_matches(&node.fqn, value)
+                        || fqn_matches(node.fqn.get(1..).unwrap_or(&[]), value)
                 }
             }
             Method::Tag => node.tags.iter().any(|t| wildcard(value, t)),

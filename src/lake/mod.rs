@@ -23,7 +23,7 @@ pub use definition::{FolderFile, FunctionArgument, FunctionFile, FunctionOverloa
 pub use error::LakeError;
 pub use overlay::Transaction;
 pub use rules::{ColumnRules, Constraint, ConstraintKind, Identity};
-pub use schema::{comment_of, with_comment, storage_field, storage_schema};
+pub use schema::{comment_of, storage_field, storage_schema, with_comment};
 pub use table::LakeTable;
 pub use view::{ViewColumn, ViewFile};
 pub use warehouse::{Entry, Lake};

@@ -77,7 +77,9 @@ impl Lake {
         let mark: serde_json::Value =
             serde_json::from_str(&text).map_err(|e| LakeError::Damaged { place: path.display().to_string(), cause: e.to_string() })?;
         match mark.get("format").and_then(serde_json::Value::as_u64) {
-            Some(found) if found > FORMAT => Err(LakeError::NewerWarehouse { root: self.shared.root.display().to_string(), found, known: FORMAT }),
+            Some(found) if found > FORMAT => {
+                Err(LakeError::NewerWarehouse { root: self.shared.root.display().to_string(), found, known: FORMAT })
+            }
             Some(_) => Ok(true),
             None => Err(LakeError::Damaged { place: path.display().to_string(), cause: "no `format` in it".into() }),
         }

@@ -20,7 +20,7 @@ impl Verb {
     pub fn does(self, kind: ResourceType) -> bool {
         use ResourceType as R;
         match self {
-            Self::Build => matches!(kind, R::Model | R::Seed | R::Snapshot | R::Source | R::Test | R::UnitTest),
+            Self::Build => matches!(kind, R::Model | R::Seed | R::Snapshot | R::Source | R::Test | R::UnitTest | R::Function),
             Self::Run => kind == R::Model,
             Self::Test => matches!(kind, R::Test | R::UnitTest),
             Self::Seed => kind == R::Seed,
@@ -62,7 +62,9 @@ impl Action {
             ResourceType::Seed => Self::Seed,
             ResourceType::Snapshot => Self::Snapshot,
             ResourceType::Test | ResourceType::UnitTest => Self::Test,
-            ResourceType::Model | ResourceType::Analysis | ResourceType::Operation | ResourceType::Exposure => Self::Materialize,
+            ResourceType::Model | ResourceType::Analysis | ResourceType::Operation | ResourceType::Exposure | ResourceType::Function => {
+                Self::Materialize
+            }
         }
     }
 }

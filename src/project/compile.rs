@@ -10,10 +10,10 @@ use super::{Project, draft::Body, reference::Lookup};
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, Place, SourceFile},
     graph::{Node, TestSeverity},
-    names::{NodeId, ResourceType},
+    names::{NodeId, RelationName, ResourceType},
     template::{
-        LogLine, MacroCall, NodeContext, RefError, Rendered, Resolved, Resolver, Returned, Rows, SourceMap, Substitutes, TestCall, Warehouse,
-        cte_name, with_ctes,
+        LogLine, MacroCall, NodeContext, RefError, Rendered, Resolved, Resolver, Returned, Rows, SourceMap, Substitutes, TestCall,
+        Warehouse, cte_name, with_ctes,
     },
 };
 
@@ -152,11 +152,13 @@ impl Project {
                 let call = TestCall { name: generic.name.clone(), model, arguments, place };
                 self.environment.render_test(&call, &context, &resolver, warehouse)
             }
-            ResourceType::Model | ResourceType::Test | ResourceType::Snapshot | ResourceType::Analysis => match self.bodies.get(&node.id) {
-                Some(Body::Text(place)) => self.environment.render_text(&node.raw_code, place, &context, &resolver, warehouse),
-                Some(Body::Range(range)) => self.environment.render(&node.file, range.clone(), &context, &resolver, warehouse),
-                None => self.environment.render(&node.file, 0..node.file.text.trim_end().len(), &context, &resolver, warehouse),
-            },
+            ResourceType::Model | ResourceType::Test | ResourceType::Snapshot | ResourceType::Analysis | ResourceType::Function => {
+                match self.bodies.get(&node.id) {
+                    Some(Body::Text(place)) => self.environment.render_text(&node.raw_code, place, &context, &resolver, warehouse),
+                    Some(Body::Range(range)) => self.environment.render(&node.file, range.clone(), &context, &resolver, warehouse),
+                    None => self.environment.render(&node.file, 0..node.file.text.trim_end().len(), &context, &resolver, warehouse),
+                }
+            }
             kind => {
                 let fault = Diagnostic::error("project/no-sql", format!("the {kind} `{}` has no SQL", node.name));
                 Err(fault.at(node.declared_at(), "declared here").into())
@@ -268,6 +270,17 @@ impl Resolver for Bound<'_> {
                 let (message, help) = self.project.references.explain_ref(package, name);
                 Err(RefError { code: "graph/unknown-ref", message, help })
             }
+        }
+    }
+
+    fn resolve_function(&self, package: Option<&str>, name: &str) -> Result<RelationName, RefError> {
+        let unknown = || {
+            let (message, help) = self.project.references.unknown_function(name);
+            RefError { code: "graph/unknown-function", message, help }
+        };
+        match self.project.references.function(package, name, self.package) {
+            Lookup::Found(named) => self.checked(&named.id, &format!("function('{name}')"))?.relation.clone().ok_or_else(unknown),
+            _ => Err(unknown()),
         }
     }
 

@@ -154,6 +154,7 @@ impl Drafting<'_> {
         let mut node = self.node(blueprint, package, config);
         node.refs = collected.refs;
         node.sources = collected.sources;
+        node.functions = collected.functions;
         self.hook_references(&mut node, &context, &start, &mut faults);
         faults.0.extend(collected.warnings);
         let mut tests = vec![];
@@ -190,7 +191,8 @@ impl Drafting<'_> {
     }
 
     fn collect(&self, blueprint: &Blueprint, context: &NodeContext) -> Result<Collected, Diagnostics> {
-        if blueprint.kind == ResourceType::Seed {
+        let is_sql = blueprint.path.extension().is_none_or(|e| e.eq_ignore_ascii_case("sql"));
+        if blueprint.kind == ResourceType::Seed || (blueprint.kind == ResourceType::Function && !is_sql) {
             return Ok(Collected::default());
         }
         match &blueprint.body {
@@ -216,7 +218,11 @@ impl Drafting<'_> {
 
     fn node(&self, blueprint: &Blueprint, package: &str, config: NodeConfig) -> Node {
         blank_node(
-            NodeId::of(blueprint.kind, package, &blueprint.version.as_ref().map_or_else(|| blueprint.name.clone(), |v| v.id(&blueprint.name))),
+            NodeId::of(
+                blueprint.kind,
+                package,
+                &blueprint.version.as_ref().map_or_else(|| blueprint.name.clone(), |v| v.id(&blueprint.name)),
+            ),
             blueprint.kind,
             blueprint.name.clone(),
             package.to_owned(),
@@ -232,7 +238,7 @@ impl Drafting<'_> {
         let mut config = node.config.clone();
         let stored = match node.kind {
             ResourceType::Model => !node.is_ephemeral(),
-            ResourceType::Seed | ResourceType::Snapshot => true,
+            ResourceType::Seed | ResourceType::Snapshot | ResourceType::Function => true,
             ResourceType::Test => config.store_failures.unwrap_or(self.store_failures),
             _ => false,
         };
@@ -358,6 +364,7 @@ pub fn blank_node(
         description: String::new(),
         columns: IndexMap::new(),
         config,
+        functions: vec![],
         this: None,
         relation: None,
         refs: vec![],

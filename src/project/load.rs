@@ -522,6 +522,18 @@ fn bind(node: &mut Node, references: &References, faults: &mut Diagnostics) -> b
             Lookup::Unknown => faults.push(references.unknown_ref(call)),
         }
     }
+    for call in &node.functions {
+        match references.function(call.package.as_deref(), &call.name, &node.package) {
+            Lookup::Found(named) => found.push(named.id.clone()),
+            Lookup::Disabled(named) => off.push((named, call.place.clone())),
+            Lookup::Broken => {}
+            Lookup::Unknown => {
+                let (message, help) = references.unknown_function(&call.name);
+                let fault = Diagnostic::error("graph/unknown-function", message).at(call.place.clone(), "called here");
+                faults.push(Diagnostic { help, ..fault });
+            }
+        }
+    }
     for call in &node.sources {
         match references.source(&call.source, &call.table, &node.package) {
             Lookup::Found(named) => found.push(named.id.clone()),

@@ -39,6 +39,7 @@ pub struct References {
     /// Models, seeds and snapshots share one space of names.
     nodes: HashMap<String, Vec<Named>>,
     sources: HashMap<(String, String), Vec<Named>>,
+    functions: HashMap<String, Vec<Named>>,
 }
 
 /// What a look-up found.
@@ -71,15 +72,31 @@ impl References {
         let slot = match (&node.source, node.kind) {
             (Some(source), _) => self.sources.entry((source.source_name.clone(), source.table_name.clone())).or_default(),
             (None, ResourceType::Model | ResourceType::Seed | ResourceType::Snapshot) => self.nodes.entry(node.name.clone()).or_default(),
+            (None, ResourceType::Function) => self.functions.entry(node.name.clone()).or_default(),
             _ => return None,
         };
         slot.push(named);
         let (last, before) = slot.split_last()?;
-        before.iter().find(|n| n.id != last.id && n.package == last.package && n.version == last.version && n.state == State::Enabled && state == State::Enabled)
+        before.iter().find(|n| {
+            n.id != last.id
+                && n.package == last.package
+                && n.version == last.version
+                && n.state == State::Enabled
+                && state == State::Enabled
+        })
     }
 
     pub fn node(&self, package: Option<&str>, name: &str, version: Option<&str>, from: &str) -> Lookup<'_> {
         choose(self.nodes.get(name), package, version, &self.root, from)
+    }
+
+    pub fn function(&self, package: Option<&str>, name: &str, from: &str) -> Lookup<'_> {
+        choose(self.functions.get(name), package, None, &self.root, from)
+    }
+
+    pub fn unknown_function(&self, name: &str) -> (String, Option<String>) {
+        let help = nearest(name, self.functions.keys().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
+        (format!("no function is named `{name}`"), help)
     }
 
     pub fn source(&self, source: &str, table: &str, from: &str) -> Lookup<'_> {

@@ -68,13 +68,15 @@ pub fn assign(plans: &mut [Blueprint], package: usize, node: &NodeProperties, fa
             plans.iter().position(|p| p.package == package && p.kind == ResourceType::Model && p.version.is_none() && p.name == *name)
         });
         let Some(plan) = found.and_then(|at| plans.get_mut(at)) else {
-            let fault = Diagnostic::error("project/bad-version", format!("version {text} of `{}` has no file `{}.sql`", node.name, names[0]));
+            let fault =
+                Diagnostic::error("project/bad-version", format!("version {text} of `{}` has no file `{}.sql`", node.name, names[0]));
             faults.push(fault.at(node.place.clone(), "this model").help("name its file with `defined_in`"));
             continue;
         };
         let place = node.place.clone();
         let items = entry.get("config").and_then(Json::as_object);
-        let config = items.into_iter().flatten().map(|(key, value)| ConfigItem { key: key.clone(), value: value.clone(), place: place.clone() });
+        let config =
+            items.into_iter().flatten().map(|(key, value)| ConfigItem { key: key.clone(), value: value.clone(), place: place.clone() });
         plan.version = Some(Version { number, latest: latest.clone(), config: config.collect() });
         plan.name.clone_from(&node.name);
         plan.fqn.pop();

@@ -50,7 +50,9 @@ pub(super) async fn of(task: &Task, compiled: &CompiledNode) -> Result<Option<Co
     let untyped: Vec<&str> = columns.iter().filter(|c| c.data_type.is_none()).map(|c| c.name.as_str()).collect();
     if columns.is_empty() || !untyped.is_empty() {
         let message = match columns.is_empty() {
-            true => "Constraints must be defined in a `yml` schema configuration file: the contract of this model names no columns".to_owned(),
+            true => {
+                "Constraints must be defined in a `yml` schema configuration file: the contract of this model names no columns".to_owned()
+            }
             false => format!("the contract does not say the `data_type` of {}", untyped.join(", ")),
         };
         return Err(Diagnostic::error("run/contract", message).at(node.declared_at(), "contract declared here").into());
@@ -170,7 +172,11 @@ fn definitions(columns: &[&Column], on_table: &[&Json]) -> String {
                 "custom" => expression.to_owned(),
                 _ => continue,
             };
-            line.push_str(&format!(" {}", format!("{text} {}", if kind(constraint) == "custom" || kind(constraint) == "foreign_key" { "" } else { expression }).trim_end()));
+            line.push_str(&format!(
+                " {}",
+                format!("{text} {}", if kind(constraint) == "custom" || kind(constraint) == "foreign_key" { "" } else { expression })
+                    .trim_end()
+            ));
         }
         line
     };

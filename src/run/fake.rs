@@ -198,7 +198,13 @@ impl Compile for FakeProject {
 
     fn compile_in(&self, id: &NodeId, _: &World) -> Result<CompiledNode, Diagnostics> {
         let node = Arc::clone(&self.nodes[id]);
-        Ok(CompiledNode { sql: node.raw_code.clone(), places: Arc::new(Same(node)), logs: vec![], warnings: Diagnostics::default(), header: None })
+        Ok(CompiledNode {
+            sql: node.raw_code.clone(),
+            places: Arc::new(Same(node)),
+            logs: vec![],
+            warnings: Diagnostics::default(),
+            header: None,
+        })
     }
 
     fn render(&self, _: Option<&NodeId>, template: &str, _: &Place, extra: &Map<String, Json>) -> Result<Text, Diagnostics> {

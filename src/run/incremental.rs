@@ -33,7 +33,10 @@ pub(super) fn strategy(node: &Node, columns: &[String]) -> Result<Strategy, Diag
         Some("insert_overwrite") => Strategy::InsertOverwrite,
         Some(other) => {
             // dbt's sentence: programs look for it
-            let message = format!("dbt could not find an incremental strategy macro with the name \"get_incremental_{other}_sql\" in {}", node.package);
+            let message = format!(
+                "dbt could not find an incremental strategy macro with the name \"get_incremental_{other}_sql\" in {}",
+                node.package
+            );
             let help = match nearest(other, STRATEGIES).filter(|near| *near != other) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("there are `{}`", STRATEGIES.join("`, `")),
@@ -112,7 +115,12 @@ mod tests {
                 r#"DeleteInsert { unique_key: ["id"], predicates: ["d > 1"] }"#,
             ),
             (Some("insert_overwrite"), vec![], json!({}), "InsertOverwrite"),
-            (Some("apend"), vec![], json!({}), "dbt could not find an incremental strategy macro with the name \"get_incremental_apend_sql\" in p; did you mean `append`?"),
+            (
+                Some("apend"),
+                vec![],
+                json!({}),
+                "dbt could not find an incremental strategy macro with the name \"get_incremental_apend_sql\" in p; did you mean `append`?",
+            ),
             (
                 None,
                 vec!["id"],

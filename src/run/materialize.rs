@@ -8,20 +8,23 @@ use super::{
     compile::{CompiledNode, placed, whole},
     contract, custom,
     event::{Event, Status},
-    hooks, incremental, microbatch, script,
+    function, hooks, incremental, microbatch, script,
     step::{Progress, Task},
 };
 use crate::{
     diagnostic::{Diagnostic, Diagnostics},
     engine::{Content, EngineError, How, Publish, Published, RelationKind},
     graph::{Column, OnSchemaChange},
-    names::{Identifier, RelationName, nearest},
+    names::{Identifier, RelationName, ResourceType, nearest},
     state,
 };
 
 pub(super) async fn run(task: &Task, progress: &mut Progress) -> Result<Status, Diagnostics> {
     let node = &task.node;
     let relation = node.relation.clone().ok_or_else(|| no_relation(task))?;
+    if node.kind == ResourceType::Function {
+        return function::run(task, progress, &relation).await;
+    }
     let compiled = task.compile(progress).await?;
     if compiled.sql.trim().is_empty() {
         return Err(Diagnostic::error("run/empty-sql", format!("`{}` compiles to no SQL", node.name)).at(whole(node), "").into());
@@ -181,7 +184,9 @@ pub(super) async fn how(task: &Task, relation: &RelationName, compiled: &Compile
         other => {
             let known = ["table", "view", "incremental", "ephemeral"];
             // dbt's sentence: programs look for it
-            let message = format!("No materialization '{other}' was found for adapter datafusion! (searched types 'datafusion', 'snowflake', 'default')");
+            let message = format!(
+                "No materialization '{other}' was found for adapter datafusion! (searched types 'datafusion', 'snowflake', 'default')"
+            );
             let fault = Diagnostic::error("run/unknown-materialization", message).at(whole(node), "");
             Err(match nearest(other, known) {
                 Some(near) => fault.help(format!("did you mean `{near}`?")),

@@ -11,6 +11,7 @@ mod custom;
 mod data_test;
 pub mod event;
 mod executor;
+mod function;
 mod hooks;
 mod incremental;
 mod ingest;

@@ -132,7 +132,9 @@ mod tests {
 
     #[test]
     fn names_are_spelt_as_in_the_profile() {
-        for (stored, profile, expect) in [("DEV", "dev", "dev"), ("Dev_X", "dev", "Dev_X"), ("DEV_MARTS", "Dev", "Dev_marts"), ("OTHER", "dev", "other")] {
+        for (stored, profile, expect) in
+            [("DEV", "dev", "dev"), ("Dev_X", "dev", "Dev_X"), ("DEV_MARTS", "Dev", "Dev_marts"), ("OTHER", "dev", "other")]
+        {
             assert_eq!(written(&Identifier::exact(stored), profile), expect);
         }
     }

@@ -35,7 +35,8 @@ fn configured(task: &Task) -> Result<(), Diagnostic> {
     let node = &task.node;
     let config = &node.config.all;
     let missing = |what: &str| {
-        Diagnostic::error("run/snapshot", format!("Snapshots must be configured with a {what}: `{}` has none", node.name)).at(whole(node), "")
+        Diagnostic::error("run/snapshot", format!("Snapshots must be configured with a {what}: `{}` has none", node.name))
+            .at(whole(node), "")
     };
     let strategy = config.get("strategy").and_then(Json::as_str).ok_or_else(|| missing("'strategy'"))?;
     if node.config.unique_key.is_empty() {
@@ -55,7 +56,8 @@ async fn snapshot(task: &Task, progress: &mut Progress, relation: &RelationName,
     let engine = task.context.deps.engine.as_ref();
     let existing = task.context.catalog.find(engine, relation).await.map_err(|e| placed(e, node, None, 0))?;
     if existing.as_ref().is_some_and(|info| info.kind == RelationKind::View) {
-        let fault = Diagnostic::error("run/snapshot", format!("`{relation}` is a view: a snapshot cannot be kept in it")).at(whole(node), "");
+        let fault =
+            Diagnostic::error("run/snapshot", format!("`{relation}` is a view: a snapshot cannot be kept in it")).at(whole(node), "");
         return Err(fault.help("drop the view, or give the snapshot another alias").into());
     }
     let mut session = engine.session();
@@ -66,8 +68,13 @@ async fn snapshot(task: &Task, progress: &mut Progress, relation: &RelationName,
         Some(build) => make(task, progress, relation, build).await?,
         None => {
             let staging = queries.get("staging").and_then(Json::as_str).unwrap_or_default();
-            let meta: Vec<String> =
-                queries.get("columns").and_then(Json::as_array).into_iter().flatten().filter_map(|c| c.as_str().map(str::to_owned)).collect();
+            let meta: Vec<String> = queries
+                .get("columns")
+                .and_then(Json::as_array)
+                .into_iter()
+                .flatten()
+                .filter_map(|c| c.as_str().map(str::to_owned))
+                .collect();
             add_columns(task, session.as_mut(), relation, &columns).await?;
             merge(task, progress, session.as_mut(), staging, &columns, &meta).await?;
         }
@@ -84,7 +91,12 @@ async fn source_columns(session: &mut dyn Session, task: &Task, compiled: &Compi
 }
 
 /// What the macros say: `build`, or `staging` with the names of the columns that snapshots add.
-async fn queries(task: &Task, compiled: &CompiledNode, columns: &[(String, String)], exists: bool) -> Result<Map<String, Json>, Diagnostics> {
+async fn queries(
+    task: &Task,
+    compiled: &CompiledNode,
+    columns: &[(String, String)],
+    exists: bool,
+) -> Result<Map<String, Json>, Diagnostics> {
     let sql = compiled.sql.trim_end().trim_end_matches(';');
     let source: Vec<Json> = columns.iter().map(|(name, kind)| serde_json::json!({"name": name, "data_type": kind})).collect();
     let variables = Map::from_iter([
@@ -148,10 +160,8 @@ async fn merge(
 ) -> Result<(), Diagnostics> {
     let insert: Vec<Json> =
         columns.iter().map(|(name, _)| Identifier::exact(name.as_str()).to_string()).chain(meta.iter().cloned()).map(Json::from).collect();
-    let variables = Map::from_iter([
-        ("source".to_owned(), Json::from(format!("(\n{staging}\n)"))),
-        ("insert_cols".to_owned(), Json::from(insert)),
-    ]);
+    let variables =
+        Map::from_iter([("source".to_owned(), Json::from(format!("(\n{staging}\n)"))), ("insert_cols".to_owned(), Json::from(insert))]);
     let call = MacroCall { name: "segue_snapshot_merge".into(), ..MacroCall::default() };
     let statement = task.call(call, variables).await?.text;
     task.write_executed(&statement)?;

@@ -38,12 +38,10 @@ struct Column {
 
 pub(super) async fn run(task: &Task, progress: &mut Progress) -> Result<Status, Diagnostics> {
     let node = &task.node;
-    let model = node
-        .depends_on
-        .iter()
-        .filter_map(|id| task.context.deps.compile.node(id))
-        .find(|n| n.kind == ResourceType::Model)
-        .ok_or_else(|| Diagnostic::error("check/unit-test", format!("the unit test `{}` has no model", node.name)).at(whole(node), ""))?;
+    let model =
+        node.depends_on.iter().filter_map(|id| task.context.deps.compile.node(id)).find(|n| n.kind == ResourceType::Model).ok_or_else(
+            || Diagnostic::error("check/unit-test", format!("the unit test `{}` has no model", node.name)).at(whole(node), ""),
+        )?;
     let mut session = task.context.deps.engine.session();
     let (substitutes, ctes) = givens(task, &model).await?;
     let world = World { substitutes: Some(Arc::new(substitutes)), ..World::default() };
@@ -107,7 +105,9 @@ fn referred(task: &Task, model: &Node, input: &str) -> Result<(String, String, O
     let compile = &task.context.deps.compile;
     let mut parents = model.depends_on.iter().filter_map(|id: &NodeId| compile.node(id));
     match (function.trim(), arguments.as_slice()) {
-        ("ref", [name] | [_, name]) => Ok((format!("ref('{name}')"), name.clone(), parents.find(|n| n.source.is_none() && n.name == *name))),
+        ("ref", [name] | [_, name]) => {
+            Ok((format!("ref('{name}')"), name.clone(), parents.find(|n| n.source.is_none() && n.name == *name)))
+        }
         ("source", [source, table]) => {
             let found = parents.find(|n| n.source.as_ref().is_some_and(|s| s.source_name == *source && s.table_name == *table));
             Ok((format!("source('{source}', '{table}')"), format!("{source}__{table}"), found))
@@ -125,8 +125,12 @@ async fn columns_of(task: &Task, node: &Node) -> Result<Vec<Column>, Diagnostics
     if let Some(columns) = existing {
         return Ok(columns.into_iter().map(|c| Column { name: c.name.as_str().to_owned(), data_type: Some(c.data_type) }).collect());
     }
-    let declared: Vec<Column> =
-        node.columns.values().filter(|c| c.data_type.is_some()).map(|c| Column { name: c.name.clone(), data_type: c.data_type.clone() }).collect();
+    let declared: Vec<Column> = node
+        .columns
+        .values()
+        .filter(|c| c.data_type.is_some())
+        .map(|c| Column { name: c.name.clone(), data_type: c.data_type.clone() })
+        .collect();
     // half a description would refuse the other half of the columns
     Ok(if declared.len() == node.columns.len() { declared } else { vec![] })
 }
@@ -260,12 +264,8 @@ async fn compare(
         fault
     };
     let actual = session.execute(&actual_sql).await.map_err(in_model)?;
-    let columns: Vec<Column> = actual
-        .schema
-        .fields()
-        .iter()
-        .map(|f| Column { name: f.name().clone(), data_type: Some(Type::of(f).to_string()) })
-        .collect();
+    let columns: Vec<Column> =
+        actual.schema.fields().iter().map(|f| Column { name: f.name().clone(), data_type: Some(Type::of(f).to_string()) }).collect();
     let expect = node.extra.get("expect").cloned().unwrap_or(Json::Null);
     let (expected_sql, compared) = match fixture(&expect, node)? {
         Fixture::Sql(sql) => (sql, None),

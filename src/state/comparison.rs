@@ -88,7 +88,8 @@ fn called(entry: &Json) -> Vec<String> {
 }
 
 fn contract(entry: &Json) -> (bool, Json) {
-    let enforced = entry.get("config").and_then(|c| c.get("contract")).and_then(|c| c.get("enforced")).and_then(Json::as_bool) == Some(true);
+    let enforced =
+        entry.get("config").and_then(|c| c.get("contract")).and_then(|c| c.get("enforced")).and_then(Json::as_bool) == Some(true);
     let columns = entry.get("columns").and_then(Json::as_object).filter(|_| enforced);
     let types = columns.into_iter().flatten().map(|(name, c)| (name.clone(), c.get("data_type").cloned().unwrap_or(Json::Null)));
     (enforced, Json::Object(types.collect()))

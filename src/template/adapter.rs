@@ -44,7 +44,9 @@ impl Session<'_> {
                 let sql = format!("select * from (\n{}\n) as __dbt_sbq where false limit 0", sql.trim().trim_end_matches(';'));
                 let table = self.warehouse.query(&sql).map_err(failed)?;
                 let types = table.types.into_iter().chain(std::iter::repeat(String::new()));
-                Value::list(table.columns.into_iter().zip(types).map(|(name, data_type)| Value::object(Column { name, data_type })).collect())
+                Value::list(
+                    table.columns.into_iter().zip(types).map(|(name, data_type)| Value::object(Column { name, data_type })).collect(),
+                )
             }
             "get_missing_columns" => {
                 let [from, to] = args.bind_required::<2, 2>(name, ["from_relation", "to_relation"])?;

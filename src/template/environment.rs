@@ -31,8 +31,7 @@ pub struct Environment {
     no_node: NodeContext,
 }
 
-const BUILTIN_MATERIALIZATIONS: [&str; 8] =
-    ["table", "view", "incremental", "ephemeral", "seed", "snapshot", "test", "materialized_view"];
+const BUILTIN_MATERIALIZATIONS: [&str; 8] = ["table", "view", "incremental", "ephemeral", "seed", "snapshot", "test", "materialized_view"];
 
 /// A macro called from outside a template (`run-operation`, `generate_schema_name`).
 #[derive(Clone, Debug, Default)]
@@ -106,6 +105,7 @@ impl Source {
         if self.shown_at.is_some() {
             collected.refs.iter_mut().for_each(|r| self.moved(&mut r.place));
             collected.sources.iter_mut().for_each(|s| self.moved(&mut s.place));
+            collected.functions.iter_mut().for_each(|f| self.moved(&mut f.place));
             collected.config.values_mut().for_each(|(_, place)| self.moved(place));
             collected.warnings = collected.warnings.drain(..).map(|d| self.diagnostic(d)).collect();
         }
@@ -354,7 +354,8 @@ impl Environment {
         packages.extend(others.into_iter().filter(|_| !BUILTIN_MATERIALIZATIONS.contains(&name)));
         packages.into_iter().find_map(|package| {
             let macros = self.package(package)?;
-            let found = prefixes.iter().map(|prefix| format!("materialization_{name}_{prefix}")).find(|m| macros.contains_key(m.as_str()))?;
+            let found =
+                prefixes.iter().map(|prefix| format!("materialization_{name}_{prefix}")).find(|m| macros.contains_key(m.as_str()))?;
             Some(format!("{package}.{found}"))
         })
     }

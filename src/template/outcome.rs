@@ -23,6 +23,8 @@ pub struct Collected {
     /// In order of appearance, repeated ones included once per place.
     pub refs: Vec<RefCall>,
     pub sources: Vec<SourceCall>,
+    /// What `function()` named.
+    pub functions: Vec<RefCall>,
     /// `config(...)` calls merged: later wins, `tags` and hooks add up, `meta` merges.
     pub config: IndexMap<String, (Json, Place)>,
     pub vars: IndexSet<String>,

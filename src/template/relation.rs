@@ -70,7 +70,8 @@ impl Relation {
 
     /// A CTE in the place of a relation, for unit tests.
     pub fn substitute(name: Option<&RelationName>, cte: &str) -> Self {
-        let base = name.map_or_else(|| Self { parts: [None, None, Some(Part::typed(cte))], ..Self::nothing() }, |n| Self::named(n, None, ""));
+        let base =
+            name.map_or_else(|| Self { parts: [None, None, Some(Part::typed(cte))], ..Self::nothing() }, |n| Self::named(n, None, ""));
         Self { cte: Some(cte.to_owned()), ..base }
     }
 

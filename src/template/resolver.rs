@@ -29,6 +29,10 @@ pub trait Resolver {
 
     fn resolve_source(&self, source: &str, table: &str) -> Result<Resolved, RefError>;
 
+    fn resolve_function(&self, _: Option<&str>, name: &str) -> Result<RelationName, RefError> {
+        Err(RefError { code: "template/ref", message: format!("`function('{name}')` has no meaning here"), help: None })
+    }
+
     /// `graph.nodes`, `graph.sources`, ... as the manifest has them. Asked for only by templates that use `graph`.
     fn graph(&self) -> Map<String, Json> {
         Map::new()

@@ -54,6 +54,7 @@ pub(super) struct State {
 const FUNCTIONS: &[&str] = &[
     "ref",
     "source",
+    "function",
     "env_var",
     "log",
     "print",
@@ -302,6 +303,25 @@ impl<'a> Session<'a> {
         }
     }
 
+    fn function(&self, machine: &mut Machine<'_>, args: Args) -> Eval<Value> {
+        let span = args.spans.last().copied().unwrap_or(args.span);
+        let (package, name) = match args.positional.as_slice() {
+            [Value::Str(name)] => (None, name.to_string()),
+            [Value::Str(package), Value::Str(name)] => (Some(package.to_string()), name.to_string()),
+            _ => return Err(Fault::kind("`function` takes the name of a function, or a package and a name, as strings")),
+        };
+        let place = machine.place(span);
+        if self.pass == Pass::Collect {
+            let relation = self.placeholder(None, &name);
+            self.state.borrow_mut().collected.functions.push(RefCall { package, name, version: None, place });
+            return Ok(relation);
+        }
+        match self.resolver.resolve_function(package.as_deref(), &name) {
+            Ok(relation) => Ok(Value::object(Relation::named(&relation, Some(&name), "function"))),
+            Err(e) => Err(self.unresolved(machine, e, place)),
+        }
+    }
+
     /// What a reference in this node reads of a relation with that `event_time`.
     fn filter(&self, event_time: Option<&str>) -> Option<String> {
         match (&self.node.rows, event_time) {
@@ -431,6 +451,7 @@ impl Host for Session<'_> {
         match name {
             "ref" => self.reference(machine, args),
             "source" => self.source(machine, args),
+            "function" => self.function(machine, args),
             "config" => self.configure(machine, args),
             "var" => self.call_var(args),
             "env_var" => self.call_env_var(args),

@@ -63,9 +63,8 @@ fn copy_assets(project: &Project, target: &std::path::Path) -> Result<(), Failur
     for folder in &project.root_package().file.folders.assets {
         let from = project.root.join(folder);
         if from.is_dir() {
-            copy(&from, &target.join(folder)).map_err(|e| {
-                crate::diagnostic::Diagnostic::error("cli/assets", format!("the folder `{folder}` cannot be copied: {e}"))
-            })?;
+            copy(&from, &target.join(folder))
+                .map_err(|e| crate::diagnostic::Diagnostic::error("cli/assets", format!("the folder `{folder}` cannot be copied: {e}")))?;
         }
     }
     Ok(())
@@ -133,11 +132,8 @@ type Tables = BTreeMap<(String, String, String), Json>;
 fn describe(workspace: &Workspace, schema: &SchemaName) -> Result<Tables, String> {
     let text = |s: &str| s.replace('\\', "\\\\").replace('\'', "''");
     let view = |name: &str| {
-        let sql = format!(
-            "select * from {}.information_schema.{name} where table_schema = '{}'",
-            schema.database,
-            text(schema.schema.as_str())
-        );
+        let sql =
+            format!("select * from {}.information_schema.{name} where table_schema = '{}'", schema.database, text(schema.schema.as_str()));
         workspace.runtime.block_on(workspace.engine.session().execute(&sql)).map(|o| rows(&o)).map_err(|e| e.message)
     };
     let string = |row: &Row, name: &str| match row.get(name) {

@@ -121,7 +121,9 @@ fn check(
             let query = rendered.map_err(|faults| first(faults.0, &fault))?.sql;
             query.trim().trim_end_matches(';').to_owned()
         }
-        (None, Some(field)) => format!("select max({field}) as max_loaded_at, current_timestamp() as snapshotted_at from {relation}{filter}"),
+        (None, Some(field)) => {
+            format!("select max({field}) as max_loaded_at, current_timestamp() as snapshotted_at from {relation}{filter}")
+        }
         (None, None) => return Err(fault(format!("`{}` says neither `loaded_at_field` nor `loaded_at_query`", label(node)))),
     };
     let outcome = workspace.runtime.block_on(workspace.engine.session().execute(&sql)).map_err(|e| {

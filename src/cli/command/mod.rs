@@ -1,7 +1,7 @@
 //! One file per command, each calling one operation.
 
-mod clean;
 mod catalog;
+mod clean;
 mod compile;
 mod debug;
 mod deps;

@@ -34,10 +34,13 @@ pub(super) fn run(state: Option<&Path>, config: &Config) -> Result<i32, Failure>
         Diagnostic::error("cli/retry", format!("Could not find previous run in '{}' target directory", folder.display()))
             .help("run a command first, or name the folder of its artifacts with `--state`")
     })?;
-    let before: Json = serde_json::from_str(&text).map_err(|e| Diagnostic::error("cli/retry", format!("`{}` is no artifact: {e}", path.display())))?;
+    let before: Json =
+        serde_json::from_str(&text).map_err(|e| Diagnostic::error("cli/retry", format!("`{}` is no artifact: {e}", path.display())))?;
     let args = before.get("args").cloned().unwrap_or(Json::Null);
     let which = args.get("which").and_then(Json::as_str).unwrap_or_default();
-    let verb = [Verb::Build, Verb::Run, Verb::Test, Verb::Seed, Verb::Snapshot, Verb::Clone, Verb::Ingest].into_iter().find(|v| v.as_str() == which);
+    let verb = [Verb::Build, Verb::Run, Verb::Test, Verb::Seed, Verb::Snapshot, Verb::Clone, Verb::Ingest]
+        .into_iter()
+        .find(|v| v.as_str() == which);
     let Some(verb) = verb else {
         return Err(Diagnostic::error("cli/retry", format!("the last run was `{which}`, which cannot be retried")).into());
     };

@@ -58,7 +58,8 @@ pub(super) fn run(selecting: &Selecting, inline: Option<&str>, limit: i64, outpu
         let only_tests = nodes.iter().all(|n| n.kind == ResourceType::Test);
         for node in nodes.into_iter().filter(|n| only_tests || n.kind != ResourceType::Test) {
             let Some(compiled) = query(node, &project, &warehouse, config)? else { continue };
-            let outcome = run(&compiled.sql, compiled.header.as_deref()).map_err(|e| Failure::of_work(with_advice(placed(e, node, Some(&compiled), 0), node)))?;
+            let outcome = run(&compiled.sql, compiled.header.as_deref())
+                .map_err(|e| Failure::of_work(with_advice(placed(e, node, Some(&compiled), 0), node)))?;
             if output == Output::Table {
                 message::note(&format!("Previewing node '{}':", node.name), config);
             }

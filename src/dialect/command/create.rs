@@ -232,11 +232,7 @@ fn function(g: &mut Grammar, existing: Existing, secure: bool) -> Result<Command
     })?;
     if g.take("COPY GRANTS") {}
     g.expect("RETURNS")?;
-    let returns = if g.take("TABLE") {
-        Returns::Table(g.list(|g| Ok((g.ident()?, typed(g)?)))?)
-    } else {
-        Returns::Scalar(typed(g)?)
-    };
+    let returns = if g.take("TABLE") { Returns::Table(g.list(|g| Ok((g.ident()?, typed(g)?)))?) } else { Returns::Scalar(typed(g)?) };
     let mut comment = None;
     loop {
         if g.take("NOT NULL") || g.take("NULL") || g.take("CALLED ON NULL INPUT") || g.take("VOLATILE") || g.take("IMMUTABLE") {

@@ -83,7 +83,9 @@ pub(super) fn show(g: &mut Grammar) -> Result<Command, SqlError> {
         ("ICEBERG TABLES", Listed::Nothing),
     ];
     let Some((_, listed)) = KINDS.iter().find(|(words, _)| g.is(words)) else {
-        return Err(g.unsupported(format!("SHOW {}", g.word())).help("it lists tables, views, objects, schemas, databases, columns, sequences, functions, parameters, variables and keys"));
+        return Err(g
+            .unsupported(format!("SHOW {}", g.word()))
+            .help("it lists tables, views, objects, schemas, databases, columns, sequences, functions, parameters, variables and keys"));
     };
     if let Some((words, _)) = KINDS.iter().find(|(words, _)| g.is(words)) {
         g.take(words);

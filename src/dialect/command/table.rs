@@ -287,8 +287,7 @@ fn referenced(g: &mut Grammar) -> Result<(ObjectName, Vec<Ident>), SqlError> {
 
 /// ENFORCED, DEFERRABLE, RELY and the like: recorded nowhere, since nothing enforces a constraint.
 fn properties(g: &mut Grammar) {
-    const ONE: &[&str] =
-        &["ENFORCED", "DEFERRABLE", "ENABLE", "DISABLE", "VALIDATE", "NOVALIDATE", "RELY", "NORELY", "COMMENT"];
+    const ONE: &[&str] = &["ENFORCED", "DEFERRABLE", "ENABLE", "DISABLE", "VALIDATE", "NOVALIDATE", "RELY", "NORELY", "COMMENT"];
     loop {
         if g.take("NOT ENFORCED") || g.take("NOT DEFERRABLE") || g.take("INITIALLY DEFERRED") || g.take("INITIALLY IMMEDIATE") {
             continue;

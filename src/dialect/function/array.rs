@@ -16,7 +16,7 @@ use super::{
 };
 use crate::dialect::{
     types::Type,
-    variant::{MAX_BYTES, Kind, kind, limited, order, scan, show},
+    variant::{Kind, MAX_BYTES, kind, limited, order, scan, show},
 };
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -132,7 +132,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
             for item in list.iter() {
                 match scan::elements(item) {
                     Some(items) => flat.extend(items),
-                    None => return fail(format!("Not an array: 'Input argument to ARRAY_FLATTEN is not an array of arrays': {}", show::show(item))),
+                    None => {
+                        return fail(format!(
+                            "Not an array: 'Input argument to ARRAY_FLATTEN is not an array of arrays': {}",
+                            show::show(item)
+                        ));
+                    }
                 }
             }
             *list = flat;

@@ -64,7 +64,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("haversine", Arity::Exactly(4), float, |r| {
         let n = (0..4).map(|k| numbers(r, k)).collect::<Result<Vec<_>>>()?;
         let kilometres = (0..r.rows).map(|i| {
-            n.iter().all(|a| a.is_valid(i)).then(|| haversine((n[1].value(i), n[0].value(i)), (n[3].value(i), n[2].value(i))) * (6371.0 / RADIUS))
+            n.iter()
+                .all(|a| a.is_valid(i))
+                .then(|| haversine((n[1].value(i), n[0].value(i)), (n[3].value(i), n[2].value(i))) * (6371.0 / RADIUS))
         });
         Ok(Arc::new(kilometres.collect::<Float64Array>()))
     }),

@@ -38,9 +38,12 @@ enum Verb {
 }
 
 pub(super) fn functions() -> impl Iterator<Item = Arc<HigherOrderUDF>> {
-    [Verb::Filter, Verb::Transform, Verb::Reduce]
-        .into_iter()
-        .map(|verb| Arc::new(HigherOrderUDF::new_from_impl(Implementation { verb, signature: HigherOrderSignature::variadic_any(Volatility::Immutable) })))
+    [Verb::Filter, Verb::Transform, Verb::Reduce].into_iter().map(|verb| {
+        Arc::new(HigherOrderUDF::new_from_impl(Implementation {
+            verb,
+            signature: HigherOrderSignature::variadic_any(Volatility::Immutable),
+        }))
+    })
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -209,7 +212,8 @@ impl<'a> Lists<'a> {
     /// The body's value for each element.
     fn evaluate(&self, lambda: &LambdaArgument, of: Type) -> Result<ArrayRef> {
         let elements = self.column(0..self.items.len(), of)?;
-        let rows = self.spans.iter().enumerate().flat_map(|(row, span)| std::iter::repeat_n(row as u64, span.as_ref().map_or(0, |s| s.len())));
+        let rows =
+            self.spans.iter().enumerate().flat_map(|(row, span)| std::iter::repeat_n(row as u64, span.as_ref().map_or(0, |s| s.len())));
         let rows: UInt64Array = rows.collect();
         let parameter = || Ok(elements.clone());
         let result = lambda.evaluate(&[&parameter], |captured| Ok(take_arrays(captured, &rows, None)?))?;
@@ -254,7 +258,8 @@ impl<'a> Lists<'a> {
             accumulator = interleave(&[&accumulator, &next], &source)?;
         }
         // a NULL array has no result
-        let valid: Vec<(usize, usize)> = self.spans.iter().enumerate().map(|(row, span)| if span.is_some() { (0, row) } else { (1, 0) }).collect();
+        let valid: Vec<(usize, usize)> =
+            self.spans.iter().enumerate().map(|(row, span)| if span.is_some() { (0, row) } else { (1, 0) }).collect();
         let null = datafusion::arrow::array::new_null_array(accumulator.data_type(), 1);
         Ok(interleave(&[&accumulator, &null], &valid)?)
     }

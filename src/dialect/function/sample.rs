@@ -29,9 +29,8 @@ fn mixed(seed: i64, row: i64) -> f64 {
 fn fraction(r: &Rows) -> Result<ArrayRef> {
     let (seeds, rows) = (cast(&r.args[0], &DataType::Int64)?, cast(&r.args[1], &DataType::Int64)?);
     let (seeds, rows) = (seeds.as_primitive::<Int64Type>(), rows.as_primitive::<Int64Type>());
-    let values: Float64Array = (0..r.rows)
-        .map(|i| (!seeds.is_null(i) && !rows.is_null(i)).then(|| mixed(seeds.value(i), rows.value(i))))
-        .collect();
+    let values: Float64Array =
+        (0..r.rows).map(|i| (!seeds.is_null(i) && !rows.is_null(i)).then(|| mixed(seeds.value(i), rows.value(i)))).collect();
     Ok(Arc::new(values))
 }
 

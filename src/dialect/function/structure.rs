@@ -29,8 +29,10 @@ use crate::{
 /// Metadata key of the declared structure of a semi-structured column.
 pub const STRUCTURE_KEY: &str = "segue.structure";
 
-pub(super) const FUNCTIONS: &[Function] =
-    &[Function::new("__structure", Arity::Exactly(2), field, |r| structured(r, Failure::Error)), Function::new("__try_structure", Arity::Exactly(2), field, |r| structured(r, Failure::Null))];
+pub(super) const FUNCTIONS: &[Function] = &[
+    Function::new("__structure", Arity::Exactly(2), field, |r| structured(r, Failure::Error)),
+    Function::new("__try_structure", Arity::Exactly(2), field, |r| structured(r, Failure::Null)),
+];
 
 #[derive(Clone, Debug, PartialEq)]
 enum Structure {

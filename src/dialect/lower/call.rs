@@ -400,7 +400,12 @@ fn rewrite(name: &str, mut c: Call) -> Result<Expr, SqlError> {
             c.arity(name, if name == "reduce" { 3..=3 } else { 2..=2 })?;
             let types = match c.args.last_mut() {
                 Some(Expr::Lambda(lambda)) => lambda_types(lambda, if name == "reduce" { 2 } else { 1 })?,
-                _ => return Err(SqlError::new("sql/arguments", format!("the last argument of `{}` is a lambda expression", name.to_uppercase()))),
+                _ => {
+                    return Err(SqlError::new(
+                        "sql/arguments",
+                        format!("the last argument of `{}` is a lambda expression", name.to_uppercase()),
+                    ));
+                }
             };
             let last = c.args.len() - 1;
             c.args.splice(last..last, types);
@@ -427,7 +432,10 @@ fn lambda_types(lambda: &mut LambdaFunction, wanted: usize) -> Result<Vec<Expr>,
         OneOrManyWithParens::Many(ps) => ps.as_mut_slice(),
     };
     if parameters.len() != wanted {
-        return Err(SqlError::new("sql/arguments", format!("the lambda expression takes {wanted} parameters, {} are named", parameters.len())));
+        return Err(SqlError::new(
+            "sql/arguments",
+            format!("the lambda expression takes {wanted} parameters, {} are named", parameters.len()),
+        ));
     }
     if parameters.iter().all(|p| p.data_type.is_none()) {
         return Ok(vec![]);

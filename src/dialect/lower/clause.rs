@@ -57,9 +57,13 @@ pub(super) fn refuse_in_from(factor: &TableFactor) -> Result<(), SqlError> {
         {
             SqlError::unsupported("this clause after a table")
         }
-        TableFactor::MatchRecognize { .. } => SqlError::unsupported("MATCH_RECOGNIZE").help("use window functions: LAG, LEAD, CONDITIONAL_CHANGE_EVENT"),
+        TableFactor::MatchRecognize { .. } => {
+            SqlError::unsupported("MATCH_RECOGNIZE").help("use window functions: LAG, LEAD, CONDITIONAL_CHANGE_EVENT")
+        }
         TableFactor::SemanticView { .. } => SqlError::unsupported("SEMANTIC_VIEW"),
-        TableFactor::JsonTable { .. } | TableFactor::OpenJsonTable { .. } => SqlError::unsupported("JSON_TABLE").help("use LATERAL FLATTEN"),
+        TableFactor::JsonTable { .. } | TableFactor::OpenJsonTable { .. } => {
+            SqlError::unsupported("JSON_TABLE").help("use LATERAL FLATTEN")
+        }
         TableFactor::XmlTable { .. } => SqlError::unsupported("XMLTABLE"),
         TableFactor::UNNEST { .. } => SqlError::unsupported("UNNEST").help("use LATERAL FLATTEN"),
         _ => return Ok(()),
@@ -144,7 +148,9 @@ pub(super) fn fold_using(operator: &mut JoinOperator) {
 /// TABLESAMPLE"). Blocks are sampled row by row, which the documentation allows to be slower, not different in share.
 pub(super) fn sample(factor: &mut TableFactor) -> Result<(), SqlError> {
     let (sample, alias) = match factor {
-        TableFactor::Table { sample, alias, .. } | TableFactor::Derived { sample, alias, .. } if sample.is_some() => (sample.take(), alias.take()),
+        TableFactor::Table { sample, alias, .. } | TableFactor::Derived { sample, alias, .. } if sample.is_some() => {
+            (sample.take(), alias.take())
+        }
         _ => return Ok(()),
     };
     let Some(TableSampleKind::BeforeTableAlias(sample) | TableSampleKind::AfterTableAlias(sample)) = sample else { return Ok(()) };
@@ -177,7 +183,9 @@ pub(super) fn sample(factor: &mut TableFactor) -> Result<(), SqlError> {
         let part = share / 100.0;
         format!("SELECT * EXCLUDE (\"__N\") FROM ({numbered}) WHERE __fraction({seed}, \"__N\") < {part:?}")
     };
-    let Ok(Statement::Query(subquery)) = parse::parse_statement(&text) else { return Err(SqlError::unsupported("SAMPLE of this relation")) };
+    let Ok(Statement::Query(subquery)) = parse::parse_statement(&text) else {
+        return Err(SqlError::unsupported("SAMPLE of this relation"));
+    };
     let alias = alias.or_else(|| own.map(|name: Ident| TableAlias { explicit: true, name, columns: vec![], at: None }));
     *factor = TableFactor::Derived { lateral: false, subquery, alias, sample: None };
     Ok(())

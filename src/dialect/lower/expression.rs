@@ -2,8 +2,8 @@
 
 use sqlparser::{
     ast::{
-        AccessExpr, CastKind, DataType, DictionaryField, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
-        Ident, JsonPathElem, ObjectName, OneOrManyWithParens, Subscript, UnaryOperator, Value,
+        AccessExpr, CastKind, DataType, DictionaryField, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+        FunctionArguments, Ident, JsonPathElem, ObjectName, OneOrManyWithParens, Subscript, UnaryOperator, Value,
     },
     tokenizer::Span,
 };

@@ -157,11 +157,10 @@ fn wildcard(options: &mut WildcardAdditionalOptions) -> Result<(), SqlError> {
 /// `FROM a, b, LATERAL FLATTEN(a.x) f, c` becomes `FROM ((a CROSS JOIN b) JOIN FLATTEN(a.x) f), c`: a nested join
 /// whose last relation is the function; the relation planner sees both sides.
 fn join_lateral_functions(select: &mut Select) {
-    let has_function =
-        |t: &TableWithJoins| {
-            std::iter::once(&t.relation).chain(t.joins.iter().map(|j| &j.relation)).any(|r| as_function(r).is_some())
-                || t.joins.iter().any(|j| matches!(j.join_operator, JoinOperator::AsOf { .. }))
-        };
+    let has_function = |t: &TableWithJoins| {
+        std::iter::once(&t.relation).chain(t.joins.iter().map(|j| &j.relation)).any(|r| as_function(r).is_some())
+            || t.joins.iter().any(|j| matches!(j.join_operator, JoinOperator::AsOf { .. }))
+    };
     if !select.from.iter().any(has_function) {
         return;
     }

@@ -5,7 +5,10 @@
 use datafusion::{
     common::{Column, DFSchema, Result, plan_err},
     functions_window::expr_fn::row_number,
-    logical_expr::{BinaryExpr, Expr, ExprFunctionExt, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, planner::{RelationPlannerContext, RelationPlanning}},
+    logical_expr::{
+        BinaryExpr, Expr, ExprFunctionExt, JoinType, LogicalPlan, LogicalPlanBuilder, Operator,
+        planner::{RelationPlannerContext, RelationPlanning},
+    },
     prelude::lit,
 };
 use sqlparser::ast::{self, JoinConstraint, JoinOperator, TableFactor, TableWithJoins};
@@ -43,7 +46,9 @@ pub(super) fn plan(tables: TableWithJoins, context: &mut dyn RelationPlannerCont
             let mut equal = vec![];
             for name in names {
                 let name = name.0.last().and_then(|p| p.as_ident()).map(|i| i.value.clone()).unwrap_or_default();
-                let find = |schema: &DFSchema| schema.qualified_field_with_unqualified_name(&name).map(|(q, f)| Expr::Column(Column::new(q.cloned(), f.name())));
+                let find = |schema: &DFSchema| {
+                    schema.qualified_field_with_unqualified_name(&name).map(|(q, f)| Expr::Column(Column::new(q.cloned(), f.name())))
+                };
                 equal.push(find(left.schema())?.eq(find(right.schema())?));
             }
             equal

@@ -5,7 +5,10 @@
 
 use datafusion::{
     arrow::datatypes::DataType,
-    common::{Column, Result, UnnestOptions, plan_err, tree_node::{Transformed, TreeNode}},
+    common::{
+        Column, Result, UnnestOptions, plan_err,
+        tree_node::{Transformed, TreeNode},
+    },
     functions::expr_fn::coalesce,
     functions_nested::expr_fn::make_array,
     logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, expr::AggregateFunction, planner::RelationPlannerContext},
@@ -13,7 +16,10 @@ use datafusion::{
 };
 use sqlparser::ast::{self, ExprWithAlias, Ident, NullInclusion, PivotValueSource, TableFactor, Value};
 
-use crate::{dialect::{function, lower::stored, types::Type}, names::SemiStructured};
+use crate::{
+    dialect::{function, lower::stored, types::Type},
+    names::SemiStructured,
+};
 
 /// The name of the column for a value: its alias, or the value as it is written (`'JAN'`, quotes included).
 pub fn pivot_column(value: &ExprWithAlias, aggregate: Option<&Ident>) -> String {

@@ -70,11 +70,7 @@ impl Resolver<'_> {
             }
             TableFactor::Pivot { table, aggregate_functions, value_column, value_source, alias, .. } => {
                 let inner = self.factor(table)?;
-                let used: Vec<String> = value_column
-                    .iter()
-                    .chain(aggregate_functions.iter().map(|a| &a.expr))
-                    .flat_map(names_in)
-                    .collect();
+                let used: Vec<String> = value_column.iter().chain(aggregate_functions.iter().map(|a| &a.expr)).flat_map(names_in).collect();
                 let values = match value_source {
                     PivotValueSource::List(values) => Some(values),
                     _ => None,

@@ -75,8 +75,10 @@ impl Resolver<'_> {
         })?;
         let from: Vec<String> = select.from.iter().map(ToString::to_string).collect();
         let from = from.join(", ");
-        let columns: Vec<(String, String)> = names.all().map(|(r, c)| (column(r, c).to_string(), quoted(&names.shown(r, c)).to_string())).collect();
-        let list = |f: &dyn Fn(&Carried) -> String| carried.iter().map(|c| format!(", {} as {}", f(c), quoted(&c.name))).collect::<String>();
+        let columns: Vec<(String, String)> =
+            names.all().map(|(r, c)| (column(r, c).to_string(), quoted(&names.shown(r, c)).to_string())).collect();
+        let list =
+            |f: &dyn Fn(&Carried) -> String| carried.iter().map(|c| format!(", {} as {}", f(c), quoted(&c.name))).collect::<String>();
         let own: Vec<String> = columns.iter().map(|(value, name)| format!("{value} as {name}")).collect();
         let own = own.join(", ");
         let level = quoted(LEVEL);
@@ -120,10 +122,11 @@ impl Resolver<'_> {
         for mut item in std::mem::take(&mut select.projection) {
             match &mut item {
                 SelectItem::Wildcard(options) if options.to_string().is_empty() => {
-                    projection.extend(names.all().map(|(r, c)| SelectItem::ExprWithAlias {
-                        expr: column(Some(&alias), &names.shown(r, c)),
-                        alias: quoted(c),
-                    }));
+                    projection.extend(
+                        names
+                            .all()
+                            .map(|(r, c)| SelectItem::ExprWithAlias { expr: column(Some(&alias), &names.shown(r, c)), alias: quoted(c) }),
+                    );
                     continue;
                 }
                 SelectItem::UnnamedExpr(expr) => {
@@ -225,9 +228,7 @@ impl Names<'_> {
         if !is_level || self.all().any(|(_, c)| c == LEVEL) {
             return;
         }
-        if of_the_step
-            && let Ok(next) = parse::parse_expression(&format!("({}.{} + 1)", quoted(PARENT), quoted(LEVEL)))
-        {
+        if of_the_step && let Ok(next) = parse::parse_expression(&format!("({}.{} + 1)", quoted(PARENT), quoted(LEVEL))) {
             *expr = next;
         }
     }

@@ -1,9 +1,7 @@
 //! Outer joins written with `(+)` in WHERE, and columns that USING and NATURAL merge.
 
 use indexmap::IndexMap;
-use sqlparser::ast::{
-    BinaryOperator, Expr, Join, JoinConstraint, JoinOperator, Select, Spanned, TableFactor, TableWithJoins,
-};
+use sqlparser::ast::{BinaryOperator, Expr, Join, JoinConstraint, JoinOperator, Select, Spanned, TableFactor, TableWithJoins};
 
 use super::{column, columns::Relation, outside_queries};
 use crate::dialect::{
@@ -200,7 +198,9 @@ pub(super) fn outer_joins(select: &mut Select, relations: &[Relation], sql: &str
         });
     }
     let Some(mut result) = result else {
-        return Err(SqlError::new("sql/outer-join", "every relation of the FROM is marked with `(+)`").help("one of them must give all its rows"));
+        return Err(
+            SqlError::new("sql/outer-join", "every relation of the FROM is marked with `(+)`").help("one of them must give all its rows")
+        );
     };
     while !waiting.is_empty() {
         let ready = waiting.iter().position(|(at, _)| {
@@ -208,7 +208,9 @@ pub(super) fn outer_joins(select: &mut Select, relations: &[Relation], sql: &str
             needed.into_iter().all(|o| o == *at || placed.contains(&o))
         });
         let Some(ready) = ready else {
-            return Err(SqlError::new("sql/outer-join", "the relations marked with `(+)` wait for one another").help("write LEFT JOIN ... ON"));
+            return Err(
+                SqlError::new("sql/outer-join", "the relations marked with `(+)` wait for one another").help("write LEFT JOIN ... ON")
+            );
         };
         let (at, from) = waiting.remove(ready);
         placed.push(at);

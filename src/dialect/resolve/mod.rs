@@ -75,8 +75,11 @@ impl Resolver<'_> {
                 let names = match (itself, cte.query.body.as_mut()) {
                     (true, SetExpr::SetOperation { op, set_quantifier, left, right }) => {
                         if *op != SetOperator::Union || *set_quantifier != SetQuantifier::All {
-                            return Err(SqlError::new("sql/recursive-cte", format!("the recursive CTE `{name}` must join its parts with UNION ALL"))
-                                .at(self.sql, cte.alias.name.span));
+                            return Err(SqlError::new(
+                                "sql/recursive-cte",
+                                format!("the recursive CTE `{name}` must join its parts with UNION ALL"),
+                            )
+                            .at(self.sql, cte.alias.name.span));
                         }
                         let anchor = self.set_expr(left)?;
                         // the planner reads the columns of the recursion from the anchor
@@ -220,16 +223,14 @@ fn order_by_all(order_by: Option<&mut OrderBy>, names: Option<&Vec<String>>, sql
     let Some(order_by) = order_by else { return Ok(()) };
     let OrderByKind::All(options) = &order_by.kind else { return Ok(()) };
     let Some(names) = names else {
-        return Err(SqlError::unsupported("ORDER BY ALL over columns that are not known here").help("list the columns").at(sql, order_by.span()));
+        return Err(SqlError::unsupported("ORDER BY ALL over columns that are not known here")
+            .help("list the columns")
+            .at(sql, order_by.span()));
     };
     let options = *options;
     order_by.kind = OrderByKind::Expressions(
         (1..=names.len())
-            .map(|i| OrderByExpr {
-                expr: Expr::Value(Value::Number(i.to_string(), false).with_empty_span()),
-                options,
-                with_fill: None,
-            })
+            .map(|i| OrderByExpr { expr: Expr::Value(Value::Number(i.to_string(), false).with_empty_span()), options, with_fill: None })
             .collect(),
     );
     Ok(())

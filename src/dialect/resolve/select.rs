@@ -177,7 +177,9 @@ fn position(expr: &mut Expr, all: Option<&[Expr]>, relations: &[Relation], sql: 
             let Value::Placeholder(text) = &v.value else { return Ok(()) };
             let Some(n) = number(text) else { return Ok(()) };
             let Some(all) = all else {
-                return Err(SqlError::unsupported(format!("`{text}` over columns that are not known here")).help("name the column").at(sql, span));
+                return Err(SqlError::unsupported(format!("`{text}` over columns that are not known here"))
+                    .help("name the column")
+                    .at(sql, span));
             };
             *expr = n.checked_sub(1).and_then(|i| all.get(i)).cloned().ok_or_else(|| wrong(n, all.len()))?;
         }
@@ -263,7 +265,13 @@ fn aliases(select: &mut Select, known: &[String], sql: &str) -> Result<(), SqlEr
 }
 
 /// Aliases become what they stand for. `open` are those being replaced: an alias in its own definition stays.
-fn substitute<V: VisitMut>(node: &mut V, table: &Table, known: &[String], open: &mut Vec<String>, budget: &mut usize) -> Result<(), SqlError> {
+fn substitute<V: VisitMut>(
+    node: &mut V,
+    table: &Table,
+    known: &[String],
+    open: &mut Vec<String>,
+    budget: &mut usize,
+) -> Result<(), SqlError> {
     outside_queries(node, &mut |expr| {
         let Expr::Identifier(ident) = expr else { return Ok(()) };
         if known.contains(&ident.value) || open.contains(&ident.value) {
@@ -272,7 +280,9 @@ fn substitute<V: VisitMut>(node: &mut V, table: &Table, known: &[String], open: 
         let Some(definition) = table.get(&ident.value) else { return Ok(()) };
         *budget = budget.saturating_sub(1);
         if *budget == 0 {
-            return Err(SqlError::new("sql/too-deep", "aliases that name each other grow beyond all bounds").help("use a subquery or a CTE"));
+            return Err(
+                SqlError::new("sql/too-deep", "aliases that name each other grow beyond all bounds").help("use a subquery or a CTE")
+            );
         }
         let mut value = definition.clone();
         open.push(ident.value.clone());
@@ -305,13 +315,10 @@ fn renamed(options: &WildcardAdditionalOptions) -> Vec<(String, String)> {
 }
 
 /// The columns that a wildcard stands for, where it has options or a join merged some of them.
-fn expand_wildcards(
-    select: &mut Select,
-    relations: &[Relation],
-    merged: &IndexMap<String, Expr>,
-    sql: &str,
-) -> Result<(), SqlError> {
-    let plain = |o: &WildcardAdditionalOptions| o.opt_ilike.is_none() && o.opt_rename.is_none() && o.opt_exclude.is_none() && o.opt_replace.is_none();
+fn expand_wildcards(select: &mut Select, relations: &[Relation], merged: &IndexMap<String, Expr>, sql: &str) -> Result<(), SqlError> {
+    let plain = |o: &WildcardAdditionalOptions| {
+        o.opt_ilike.is_none() && o.opt_rename.is_none() && o.opt_exclude.is_none() && o.opt_replace.is_none()
+    };
     let needs = |item: &SelectItem| match item {
         SelectItem::Wildcard(o) => !plain(o) || !merged.is_empty(),
         SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(_), o) => !plain(o),
@@ -340,7 +347,9 @@ fn expand_wildcards(
                 items.push(item);
                 continue;
             }
-            return Err(SqlError::unsupported("`*` with options over columns that are not known here").help("list the columns").at(sql, span));
+            return Err(SqlError::unsupported("`*` with options over columns that are not known here")
+                .help("list the columns")
+                .at(sql, span));
         }
         let mut columns: Vec<(Expr, String)> = vec![];
         if only.is_none() {
@@ -355,17 +364,19 @@ fn expand_wildcards(
             }
         }
         let (exclude, rename) = (excluded(&options), renamed(&options));
-        let replace: Vec<(String, Expr)> = options
-            .opt_replace
+        let replace: Vec<(String, Expr)> =
+            options.opt_replace.iter().flat_map(|r| &r.items).map(|r| (stored(&r.column_name), r.expr.clone())).collect();
+        let wanted = exclude
             .iter()
-            .flat_map(|r| &r.items)
-            .map(|r| (stored(&r.column_name), r.expr.clone()))
-            .collect();
-        let wanted = exclude.iter().map(|n| ("EXCLUDE", n)).chain(rename.iter().map(|(n, _)| ("RENAME", n))).chain(replace.iter().map(|(n, _)| ("REPLACE", n)));
+            .map(|n| ("EXCLUDE", n))
+            .chain(rename.iter().map(|(n, _)| ("RENAME", n)))
+            .chain(replace.iter().map(|(n, _)| ("REPLACE", n)));
         for (clause, name) in wanted {
             if !columns.iter().any(|(_, c)| c == name) {
-                let error = SqlError::new("sql/unknown-column", format!("{clause} names the column `{name}`, which is not there")).at(sql, span);
-                let near = crate::names::nearest(name, columns.iter().map(|(_, c)| c.as_str())).map(|n| format!("a column named `{n}` exists"));
+                let error =
+                    SqlError::new("sql/unknown-column", format!("{clause} names the column `{name}`, which is not there")).at(sql, span);
+                let near =
+                    crate::names::nearest(name, columns.iter().map(|(_, c)| c.as_str())).map(|n| format!("a column named `{n}` exists"));
                 return Err(match near {
                     Some(help) => error.help(help),
                     None => error,

@@ -156,10 +156,7 @@ pub fn limited(text: String) -> Result<String> {
     if text.len() <= MAX_BYTES {
         return Ok(text);
     }
-    Err(DataFusionError::Execution(format!(
-        "Max LOB size ({MAX_BYTES}) exceeded, actual size of parsed column is {}",
-        text.len()
-    )))
+    Err(DataFusionError::Execution(format!("Max LOB size ({MAX_BYTES}) exceeded, actual size of parsed column is {}", text.len())))
 }
 
 #[cfg(test)]

@@ -91,7 +91,8 @@ fn float(text: &str) -> f64 {
 
 /// Of numbers that are the same float: whole part, fraction.
 fn exact(text: &str) -> (i128, String) {
-    let plain = if text.contains(['e', 'E']) { text.parse::<f64>().map_or_else(|_| text.to_owned(), |v| format!("{v}")) } else { text.to_owned() };
+    let plain =
+        if text.contains(['e', 'E']) { text.parse::<f64>().map_or_else(|_| text.to_owned(), |v| format!("{v}")) } else { text.to_owned() };
     let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
     (whole.parse().unwrap_or_default(), fraction.to_owned())
 }
@@ -139,7 +140,24 @@ mod tests {
 
     #[test]
     fn values_compare_by_what_they_are() {
-        let ordered = ["false", "true", "-1e3", "-2", "0", "1.5", "2", "10", "1e300", "\"\"", "\"a\"", "\"b\"", "[1,2]", "[1,10]", "{\"a\":1}", "null"];
+        let ordered = [
+            "false",
+            "true",
+            "-1e3",
+            "-2",
+            "0",
+            "1.5",
+            "2",
+            "10",
+            "1e300",
+            "\"\"",
+            "\"a\"",
+            "\"b\"",
+            "[1,2]",
+            "[1,10]",
+            "{\"a\":1}",
+            "null",
+        ];
         for (i, a) in ordered.iter().enumerate() {
             for (j, b) in ordered.iter().enumerate() {
                 assert_eq!(compare(a, b), i.cmp(&j), "{a} {b}");

@@ -59,11 +59,7 @@ pub fn quote_into(text: &str, out: &mut String) {
 /// The content of a JSON string, tags left in place.
 pub fn unquote(text: &str) -> Cow<'_, str> {
     let inner = text.get(1..text.len().saturating_sub(1)).unwrap_or_default();
-    if inner.contains('\\') {
-        serde_json::from_str::<String>(text).map_or(Cow::Borrowed(inner), Cow::Owned)
-    } else {
-        Cow::Borrowed(inner)
-    }
+    if inner.contains('\\') { serde_json::from_str::<String>(text).map_or(Cow::Borrowed(inner), Cow::Owned) } else { Cow::Borrowed(inner) }
 }
 
 /// The string that a VARCHAR in a value holds; `None` for other kinds.

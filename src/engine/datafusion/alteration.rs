@@ -41,10 +41,9 @@ pub(super) fn compatible(relation: &RelationName, old: &Field, new: &Field) -> R
         .help("add a column of the new type and fill it with UPDATE"));
     }
     match (had, has) {
-        (None, Some(n)) | (Some(_), Some(n)) if had.is_none_or(|h| n < h) => Err(EngineError::new(
-            "sql/type-change",
-            format!("the column `{}` of `{relation}` cannot become shorter, to {n}", old.name()),
-        )),
+        (None, Some(n)) | (Some(_), Some(n)) if had.is_none_or(|h| n < h) => {
+            Err(EngineError::new("sql/type-change", format!("the column `{}` of `{relation}` cannot become shorter, to {n}", old.name())))
+        }
         _ => Ok(()),
     }
 }

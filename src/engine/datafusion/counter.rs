@@ -11,12 +11,18 @@ use std::{
 };
 
 use ::datafusion::{
-    arrow::{array::Int64Array, datatypes::{DataType, SchemaRef}},
+    arrow::{
+        array::Int64Array,
+        datatypes::{DataType, SchemaRef},
+    },
     common::{DataFusionError, Result},
     logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility},
 };
 
-use crate::{lake::{ColumnRules, Lake, LakeTable}, names::RelationName};
+use crate::{
+    lake::{ColumnRules, Lake, LakeTable},
+    names::RelationName,
+};
 
 /// Where the numbers come from.
 #[derive(Clone)]

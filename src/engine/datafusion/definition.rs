@@ -10,8 +10,9 @@ use ::datafusion::{
 use sqlparser::ast::ObjectName;
 
 use super::{
-    Inner, fault,
+    Inner,
     execution::stored_schema,
+    fault,
     object::{exists, kept},
     planner::{Scope, parts_of, resolve},
     publish::{commit_of, fitted_column, plain},
@@ -54,10 +55,7 @@ pub(super) fn unknown_column<'a>(relation: &RelationName, column: &str, known: i
 
 /// Where a column stands among the fields of a table.
 pub(super) fn position(relation: &RelationName, fields: &[Arc<Field>], name: &str) -> Result<usize, EngineError> {
-    fields
-        .iter()
-        .position(|f| f.name() == name)
-        .ok_or_else(|| unknown_column(relation, name, fields.iter().map(|f| f.name().as_str())))
+    fields.iter().position(|f| f.name() == name).ok_or_else(|| unknown_column(relation, name, fields.iter().map(|f| f.name().as_str())))
 }
 
 /// The stored field of a declared column; `None` without a type.
@@ -331,8 +329,7 @@ impl Inner {
         }
         let mut publish = plain(&relation, How::View, Content::Query(query));
         publish.comment = new.comment;
-        publish.column_comments =
-            new.columns.iter().filter_map(|(c, comment)| Some((lower::stored(c), comment.clone()?))).collect();
+        publish.column_comments = new.columns.iter().filter_map(|(c, comment)| Some((lower::stored(c), comment.clone()?))).collect();
         publish.properties.insert("segue.text".into(), new.statement);
         if new.secure {
             publish.properties.insert("segue.secure".into(), "true".into());

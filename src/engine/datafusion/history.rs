@@ -85,11 +85,8 @@ pub(super) fn unique_names(outcome: Outcome) -> Outcome {
         return outcome;
     }
     let plain = |schema: &Schema| -> SchemaRef {
-        let fields: Vec<Field> = schema
-            .fields()
-            .iter()
-            .map(|f| f.as_ref().clone().with_name(f.name().split(REPEATED).next().unwrap_or_default()))
-            .collect();
+        let fields: Vec<Field> =
+            schema.fields().iter().map(|f| f.as_ref().clone().with_name(f.name().split(REPEATED).next().unwrap_or_default())).collect();
         Arc::new(Schema::new(fields))
     };
     let batches = outcome

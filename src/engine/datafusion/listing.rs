@@ -206,9 +206,7 @@ impl Inner {
                 table(&["key", "value", "default", "level", "description", "type"], &kept(show, 0, rows))
             }
             Listed::Transactions => table(&["#id", "user", "session", "name", "@started_on", "state", "scope"], &vec![]),
-            Listed::Nothing => {
-                table(&["@created_on", "name", "database_name", "schema_name", "owner", "comment"], &vec![])
-            }
+            Listed::Nothing => table(&["@created_on", "name", "database_name", "schema_name", "owner", "comment"], &vec![]),
         }
     }
 
@@ -282,7 +280,8 @@ impl Inner {
                         (Some(rows.to_string()), Some(bytes.to_string()))
                     };
                     let created = found.times().0.map(|t| t.to_string());
-                    let cluster = properties.get("segue.cluster_by").filter(|k| !k.is_empty()).map(|k| format!("LINEAR{k}")).unwrap_or_default();
+                    let cluster =
+                        properties.get("segue.cluster_by").filter(|k| !k.is_empty()).map(|k| format!("LINEAR{k}")).unwrap_or_default();
                     rows.push((base, kind, created, found.comment().unwrap_or_default(), String::new(), false, size, cluster));
                 }
             }
@@ -301,14 +300,34 @@ impl Inner {
                     .map(|([name, database, schema], _, created, comment, definition, secure, ..)| {
                         let is = |b: bool| text(if b { "true" } else { "false" });
                         vec![
-                            created, name, text(""), database, schema, text(""), text(comment), text(definition), is(secure), is(false), text(""),
+                            created,
+                            name,
+                            text(""),
+                            database,
+                            schema,
+                            text(""),
+                            text(comment),
+                            text(definition),
+                            is(secure),
+                            is(false),
+                            text(""),
                             text("OFF"),
                         ]
                     })
                     .collect();
                 let columns = [
-                    "@created_on", "name", "reserved", "database_name", "schema_name", "owner", "comment", "text", "is_secure", "is_materialized",
-                    "owner_role_type", "change_tracking",
+                    "@created_on",
+                    "name",
+                    "reserved",
+                    "database_name",
+                    "schema_name",
+                    "owner",
+                    "comment",
+                    "text",
+                    "is_secure",
+                    "is_materialized",
+                    "owner_role_type",
+                    "change_tracking",
                 ];
                 table(&columns, &kept(show, 1, rows))
             }
@@ -318,7 +337,17 @@ impl Inner {
                     .into_iter()
                     .map(|([name, database, schema], kind, created, comment, _, _, (count, bytes), cluster)| {
                         let mut row = vec![
-                            created, name, database, schema, text(kind), text(comment), text(cluster), count, bytes, text(""), text("1"),
+                            created,
+                            name,
+                            database,
+                            schema,
+                            text(kind),
+                            text(comment),
+                            text(cluster),
+                            count,
+                            bytes,
+                            text(""),
+                            text("1"),
                         ];
                         if !objects {
                             row.extend([text("OFF"), text("OFF"), text("N"), text("N"), text("N"), text("N")]);
@@ -329,7 +358,16 @@ impl Inner {
                     })
                     .collect();
                 let mut columns = vec![
-                    "@created_on", "name", "database_name", "schema_name", "kind", "comment", "cluster_by", "#rows", "#bytes", "owner",
+                    "@created_on",
+                    "name",
+                    "database_name",
+                    "schema_name",
+                    "kind",
+                    "comment",
+                    "cluster_by",
+                    "#rows",
+                    "#bytes",
+                    "owner",
                     "retention_time",
                 ];
                 columns.extend(if objects {
@@ -378,7 +416,16 @@ impl Inner {
             }
         }
         let columns = [
-            "table_name", "schema_name", "column_name", "data_type", "null?", "default", "kind", "expression", "comment", "database_name",
+            "table_name",
+            "schema_name",
+            "column_name",
+            "data_type",
+            "null?",
+            "default",
+            "kind",
+            "expression",
+            "comment",
+            "database_name",
             "autoincrement",
         ];
         table(&columns, &kept(show, 2, rows))
@@ -437,8 +484,21 @@ impl Inner {
             rows.extend(names.iter().map(|n| row(n, None, format!("{n}(...)"), false, String::new())));
         }
         let columns = [
-            "@created_on", "name", "schema_name", "is_builtin", "is_aggregate", "is_ansi", "#min_num_arguments", "#max_num_arguments",
-            "arguments", "description", "catalog_name", "is_table_function", "valid_for_clustering", "is_secure", "is_external_function",
+            "@created_on",
+            "name",
+            "schema_name",
+            "is_builtin",
+            "is_aggregate",
+            "is_ansi",
+            "#min_num_arguments",
+            "#max_num_arguments",
+            "arguments",
+            "description",
+            "catalog_name",
+            "is_table_function",
+            "valid_for_clustering",
+            "is_secure",
+            "is_external_function",
             "language",
         ];
         table(&columns, &kept(show, 1, rows))
@@ -472,8 +532,12 @@ impl Inner {
             let created = found.times().0.map(|t| t.to_string());
             for constraint in Constraint::list(&found.properties()).into_iter().filter(|c| c.kind == wanted) {
                 for (i, column) in constraint.columns.iter().enumerate() {
-                    let place =
-                        [text(relation.database.as_str()), text(relation.schema.as_str()), text(relation.name.as_str()), text(column.clone())];
+                    let place = [
+                        text(relation.database.as_str()),
+                        text(relation.schema.as_str()),
+                        text(relation.name.as_str()),
+                        text(column.clone()),
+                    ];
                     let sequence = text((i + 1).to_string());
                     let mut row = vec![created.clone()];
                     match &constraint.references {
@@ -482,7 +546,14 @@ impl Inner {
                             let part = |n: usize| parts.len().checked_sub(n).and_then(|at| parts.get(at)).map(|p| (*p).to_owned());
                             row.extend([part(3), part(2), part(1), columns.get(i).cloned()]);
                             row.extend(place);
-                            row.extend([sequence, text("NO ACTION"), text("NO ACTION"), text(constraint.name.clone()), None, text("NOT DEFERRABLE")]);
+                            row.extend([
+                                sequence,
+                                text("NO ACTION"),
+                                text("NO ACTION"),
+                                text(constraint.name.clone()),
+                                None,
+                                text("NOT DEFERRABLE"),
+                            ]);
                         }
                         None => {
                             row.extend(place);
@@ -496,14 +567,36 @@ impl Inner {
         }
         if wanted == ConstraintKind::ForeignKey {
             let columns = [
-                "@created_on", "pk_database_name", "pk_schema_name", "pk_table_name", "pk_column_name", "fk_database_name", "fk_schema_name",
-                "fk_table_name", "fk_column_name", "#key_sequence", "update_rule", "delete_rule", "fk_name", "pk_name", "deferrability", "rely",
+                "@created_on",
+                "pk_database_name",
+                "pk_schema_name",
+                "pk_table_name",
+                "pk_column_name",
+                "fk_database_name",
+                "fk_schema_name",
+                "fk_table_name",
+                "fk_column_name",
+                "#key_sequence",
+                "update_rule",
+                "delete_rule",
+                "fk_name",
+                "pk_name",
+                "deferrability",
+                "rely",
                 "comment",
             ];
             return table(&columns, &kept(show, 7, rows));
         }
         let columns = [
-            "@created_on", "database_name", "schema_name", "table_name", "column_name", "#key_sequence", "constraint_name", "rely", "comment",
+            "@created_on",
+            "database_name",
+            "schema_name",
+            "table_name",
+            "column_name",
+            "#key_sequence",
+            "constraint_name",
+            "rely",
+            "comment",
         ];
         table(&columns, &kept(show, 3, rows))
     }
@@ -564,7 +657,10 @@ impl Inner {
                 let relation = relation_of(name, &scope.schema)?;
                 let file = self.lake.function(&relation).map_err(fault::lake)?.unwrap_or_default();
                 let Some(at) = super::object::overload_at(&file, arguments) else {
-                    return Err(EngineError::new("sql/unknown-function", format!("there is no function `{relation}` with these arguments")));
+                    return Err(EngineError::new(
+                        "sql/unknown-function",
+                        format!("there is no function `{relation}` with these arguments"),
+                    ));
                 };
                 let overload = &file.overloads[at];
                 let signature: Vec<String> = overload.arguments.iter().map(|a| format!("{} {}", a.name, a.data_type)).collect();
@@ -592,9 +688,8 @@ impl Inner {
             }
             constraints = Constraint::list(&found.properties());
         }
-        let within = |kind: ConstraintKind, column: &str| {
-            constraints.iter().any(|c| c.kind == kind && c.columns.iter().any(|name| name == column))
-        };
+        let within =
+            |kind: ConstraintKind, column: &str| constraints.iter().any(|c| c.kind == kind && c.columns.iter().any(|name| name == column));
         let rows = columns
             .into_iter()
             .map(|c| {
@@ -616,7 +711,17 @@ impl Inner {
             })
             .collect();
         let columns = [
-            "name", "type", "kind", "null?", "default", "primary key", "unique key", "check", "expression", "comment", "policy name",
+            "name",
+            "type",
+            "kind",
+            "null?",
+            "default",
+            "primary key",
+            "unique key",
+            "check",
+            "expression",
+            "comment",
+            "policy name",
             "privacy domain",
         ];
         table(&columns, &rows)

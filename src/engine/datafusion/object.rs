@@ -53,7 +53,8 @@ pub(super) fn overload_at(file: &FunctionFile, arguments: &[String]) -> Option<u
     if arguments.is_empty() && file.overloads.len() == 1 {
         return Some(0);
     }
-    let bare = |t: &str| Type::parse(t).map_or_else(|_| t.to_uppercase(), |t| t.to_string()).split('(').next().unwrap_or_default().to_owned();
+    let bare =
+        |t: &str| Type::parse(t).map_or_else(|_| t.to_uppercase(), |t| t.to_string()).split('(').next().unwrap_or_default().to_owned();
     let wanted: Vec<String> = arguments.iter().map(|a| bare(a)).collect();
     file.overloads.iter().position(|o| o.arguments.iter().map(|a| bare(&a.data_type)).collect::<Vec<_>>() == wanted)
 }
@@ -208,8 +209,7 @@ impl Inner {
             }
         }
         self.known_schema(&name.schema_name())?;
-        let file =
-            SequenceFile { start: new.start, increment: new.increment, next: new.start, ordered: new.ordered, comment: new.comment };
+        let file = SequenceFile { start: new.start, increment: new.increment, next: new.start, ordered: new.ordered, comment: new.comment };
         self.lake.put_sequence(&name, &file).await.map_err(fault::lake)?;
         Ok(format!("Sequence {} successfully created.", name.name.as_str()))
     }

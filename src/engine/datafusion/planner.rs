@@ -144,7 +144,9 @@ impl Inner {
             .with_enable_ident_normalization(false)
             .with_collect_spans(true)
             .with_map_string_types_to_utf8view(false);
-        let plan = SqlToRel::new_with_options(&provider, options).sql_statement_to_plan(statement).map_err(|e| self.with_nearest(fault::plan(sql, &e), scope))?;
+        let plan = SqlToRel::new_with_options(&provider, options)
+            .sql_statement_to_plan(statement)
+            .map_err(|e| self.with_nearest(fault::plan(sql, &e), scope))?;
         // coercion decides result types (of CASE, of UNION): tables and views are made with them
         let analyzed = retag(plan).and_then(|plan| self.state.analyzer().execute_and_check(plan, self.state.config_options(), |_, _| {}));
         analyzed.map_err(|e| fault::plan(sql, &e))

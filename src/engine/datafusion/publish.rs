@@ -13,7 +13,7 @@ use crate::{
     dialect::{function, types::Type},
     engine::{Content, EngineError, How, Publish, Published, Strategy},
     graph::OnSchemaChange,
-    lake::{Change, ColumnRules, describes, Commit, LakeTable, Removed, ViewColumn, ViewFile, WrittenFile, storage_schema},
+    lake::{Change, ColumnRules, Commit, LakeTable, Removed, ViewColumn, ViewFile, WrittenFile, describes, storage_schema},
     names::{RelationName, SchemaName},
 };
 
@@ -237,5 +237,13 @@ pub(super) fn fitted_column(found: Option<(Expr, &Field)>, wanted: &Field) -> Ex
 
 /// Properties that a change by a plain statement keeps.
 pub(super) fn plain(relation: &RelationName, how: How, content: Content) -> Publish {
-    Publish { relation: relation.clone(), content, how, comment: None, column_comments: BTreeMap::new(), not_null: vec![], properties: BTreeMap::new() }
+    Publish {
+        relation: relation.clone(),
+        content,
+        how,
+        comment: None,
+        column_comments: BTreeMap::new(),
+        not_null: vec![],
+        properties: BTreeMap::new(),
+    }
 }

@@ -227,7 +227,11 @@ impl LocalSession {
             (None, 1) => {
                 let database = database_of(name)?;
                 let schema = schema_of(name, current)?;
-                if !self.engine.lake.database_exists(&database) && self.engine.lake.schema_exists(&schema) { schema } else { public(database) }
+                if !self.engine.lake.database_exists(&database) && self.engine.lake.schema_exists(&schema) {
+                    schema
+                } else {
+                    public(database)
+                }
             }
             _ => schema_of(name, current)?,
         };

@@ -151,9 +151,8 @@ impl Inner {
         let mut exprs: Vec<Expr> = vec![];
         for wanted in schema.fields() {
             let at = columns.iter().position(|c| c == wanted.name());
-            let found = at
-                .and_then(|i| given.iter().nth(i))
-                .map(|(q, f)| (Expr::Column(Column::new(q.cloned(), f.name())), f.as_ref() as &Field));
+            let found =
+                at.and_then(|i| given.iter().nth(i)).map(|(q, f)| (Expr::Column(Column::new(q.cloned(), f.name())), f.as_ref() as &Field));
             let default = ColumnRules::of(wanted).default;
             exprs.push(match (found, default, counters.call(wanted.name())) {
                 (Some(found), _, _) => fitted_column(Some(found), wanted),
@@ -392,7 +391,9 @@ impl Inner {
                 };
                 let row = format!("{}.__SEGUE_ROW", quoted(&plan.alias));
                 let repeated = |which: &str| {
-                    format!("select count(*) from (select {row} as r, {clause} as c from {matches}) x where {which} group by r having count(*) > 1 limit 1")
+                    format!(
+                        "select count(*) from (select {row} as r, {clause} as c from {matches}) x where {which} group by r having count(*) > 1 limit 1"
+                    )
                 };
                 if plan.strict && self.count(&repeated("c >= 0"), &local).await? > 0 {
                     return Err(EngineError::new("sql/duplicate-match", "a row of the target matches more than one row of the source")
@@ -438,7 +439,10 @@ impl Inner {
                     plan.matched.iter().enumerate().filter(|(_, m)| matches!(m, Matched::Delete(_))).map(|(i, _)| i.to_string()).collect();
                 let keep = if deletes.is_empty() { "true".to_owned() } else { format!("{clause} not in ({})", deletes.join(", ")) };
                 let changed = match &source {
-                    Some(_) => format!("select * exclude (__SEGUE_KEEP) from (select {}, ({keep}) as __SEGUE_KEEP from {matches}) x where __SEGUE_KEEP", values.join(", ")),
+                    Some(_) => format!(
+                        "select * exclude (__SEGUE_KEEP) from (select {}, ({keep}) as __SEGUE_KEEP from {matches}) x where __SEGUE_KEEP",
+                        values.join(", ")
+                    ),
                     None => format!("select {} from {numbered} where {hit} and {keep}", values.join(", ")),
                 };
                 let untouched = format!("select {} from {target} where {files} and not {hit}", columns.join(", "));
@@ -462,7 +466,10 @@ impl Inner {
                 let columns: Vec<String> = values.iter().map(|(c, _)| c.clone()).collect();
                 let query = self.completed(&sql, query, &columns, &schema, &counters, scope).await?;
                 let store = self.lake.table_store(plan.table.relation()).map_err(fault::lake)?;
-                let files = self.write_plan(&sql, query, store, schema.clone(), &plan.table.partition_columns()).await.map_err(|e| EngineError { at: None, ..e })?;
+                let files = self
+                    .write_plan(&sql, query, store, schema.clone(), &plan.table.partition_columns())
+                    .await
+                    .map_err(|e| EngineError { at: None, ..e })?;
                 inserted += rows_of(&files);
                 add.extend(files);
                 earlier.push(predicate.as_ref().map_or_else(|| "true".to_owned(), |p| format!("coalesce(({p}), false)")));

@@ -92,6 +92,7 @@ pub fn of<'a>(nodes: impl IntoIterator<Item = &'a Node>, context: &ManifestConte
             ResourceType::Source => "sources",
             ResourceType::Exposure => "exposures",
             ResourceType::UnitTest => "unit_tests",
+            ResourceType::Function => "functions",
             _ => "nodes",
         };
         by_key.entry(key).or_default().insert(id, entry);
@@ -132,7 +133,7 @@ pub fn of<'a>(nodes: impl IntoIterator<Item = &'a Node>, context: &ManifestConte
         "saved_queries": {},
         "semantic_models": {},
         "unit_tests": take("unit_tests"),
-        "functions": {},
+        "functions": take("functions"),
     })
 }
 

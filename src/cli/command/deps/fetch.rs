@@ -91,7 +91,8 @@ impl Fetcher {
         let name = project_name(&folder)?;
         let target = install.join(&name);
         if target.exists() {
-            return Err(Diagnostic::error("deps/duplicate", format!("Found duplicate project \"{name}\"")).note(format!("from {}", package.shown())));
+            return Err(Diagnostic::error("deps/duplicate", format!("Found duplicate project \"{name}\""))
+                .note(format!("from {}", package.shown())));
         }
         let fault = |e: std::io::Error| Diagnostic::error("deps/install", format!("`{name}` cannot be installed: {e}"));
         std::fs::create_dir_all(install).map_err(fault)?;
@@ -161,9 +162,9 @@ impl Fetcher {
         if target.join("dbt_project.yml").is_file() {
             return Ok(target);
         }
-        let inner = std::fs::read_dir(&target).ok().and_then(|mut entries| {
-            entries.find_map(|e| e.ok().map(|e| e.path()).filter(|p| p.join("dbt_project.yml").is_file()))
-        });
+        let inner = std::fs::read_dir(&target)
+            .ok()
+            .and_then(|mut entries| entries.find_map(|e| e.ok().map(|e| e.path()).filter(|p| p.join("dbt_project.yml").is_file())));
         inner.ok_or_else(|| Diagnostic::error("deps/archive", format!("the archive `{url}` holds no `dbt_project.yml`")))
     }
 }

@@ -23,7 +23,8 @@ pub(super) fn digest(wanted: &[Requirement]) -> String {
 /// `None` when there is no lock, or one for other requirements.
 pub(super) fn read(root: &Path, digest: &str) -> Result<Option<Vec<Requirement>>, Diagnostic> {
     let Ok(text) = std::fs::read_to_string(root.join(FILE)) else { return Ok(None) };
-    let bad = |message: String| Diagnostic::error("deps/bad-lock", format!("`{FILE}`: {message}")).help("`segue deps --upgrade` writes it anew");
+    let bad =
+        |message: String| Diagnostic::error("deps/bad-lock", format!("`{FILE}`: {message}")).help("`segue deps --upgrade` writes it anew");
     let yaml: Json = serde_yaml_ng::from_str(&text).map_err(|e| bad(e.to_string()))?;
     if yaml.get("sha1_hash").and_then(Json::as_str) != Some(digest) {
         return Ok(None);

@@ -14,11 +14,24 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Requirement {
     /// Relative to the project that asks.
-    Local { path: String },
-    Git { url: String, revision: Option<String>, subdirectory: Option<String> },
-    Tarball { url: String, name: String },
+    Local {
+        path: String,
+    },
+    Git {
+        url: String,
+        revision: Option<String>,
+        subdirectory: Option<String>,
+    },
+    Tarball {
+        url: String,
+        name: String,
+    },
     /// Of the package index; all bounds must hold.
-    Hub { package: String, versions: Vec<String>, prerelease: bool },
+    Hub {
+        package: String,
+        versions: Vec<String>,
+        prerelease: bool,
+    },
 }
 
 impl Requirement {
@@ -74,7 +87,8 @@ impl Requirement {
                 Some(Json::Number(n)) => vec![n.to_string()],
                 _ => return Err(format!("`{package}` needs a `version`")),
             };
-            let prerelease = entry.get("install_prerelease").or_else(|| entry.get("install-prerelease")).and_then(Json::as_bool) == Some(true);
+            let prerelease =
+                entry.get("install_prerelease").or_else(|| entry.get("install-prerelease")).and_then(Json::as_bool) == Some(true);
             return Ok(Self::Hub { package, versions, prerelease });
         }
         Err("a package is `package:`, `git:`, `local:` or `tarball:`".into())
