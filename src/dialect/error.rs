@@ -45,6 +45,31 @@ impl std::fmt::Display for SqlError {
 
 impl std::error::Error for SqlError {}
 
+/// A fault of evaluation with the text of the expression that it came from. The expression may stand in a view's
+/// definition: the range is a place in the statement at hand only where the same text stands there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evaluation {
+    pub error: SqlError,
+    pub excerpt: String,
+}
+
+impl Evaluation {
+    /// The fault, its place left out where `sql` reads differently.
+    pub fn in_statement(&self, sql: &str) -> SqlError {
+        let mut error = self.error.clone();
+        error.at = error.at.filter(|at| sql.get(at.clone()) == Some(self.excerpt.as_str()));
+        error
+    }
+}
+
+impl std::fmt::Display for Evaluation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for Evaluation {}
+
 /// Byte range of sqlparser's 1-based lines and columns (in characters); `None` for the empty span.
 pub fn byte_range(sql: &str, span: Span) -> Option<Range<usize>> {
     let start = byte_offset(sql, span.start.line, span.start.column)?;

@@ -9,9 +9,11 @@
 //! Nothing here opens a table or runs a plan.
 
 mod coercion;
+pub mod collation;
 pub mod command;
 pub mod error;
 pub mod function;
+mod literal;
 pub mod lower;
 pub mod operator;
 pub mod parse;

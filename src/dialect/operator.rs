@@ -1,18 +1,22 @@
-//! Operators whose answer depends on types that only the planner knows: division, date arithmetic, concatenation,
+//! Operators whose answer depends on types that only the planner knows: arithmetic, date arithmetic, concatenation,
 //! comparison with semi-structured values.
 
 use datafusion::{
     arrow::datatypes::DataType,
-    common::{DFSchema, Result, plan_err},
+    common::{DFSchema, Result, ScalarValue, plan_err},
     logical_expr::{
-        Expr, ExprSchemable,
-        planner::{ExprPlanner, PlannerResult, RawBinaryExpr},
+        Expr, ExprSchemable, WindowFunctionDefinition,
+        planner::{ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawWindowExpr},
     },
     prelude::lit,
 };
 use sqlparser::ast::BinaryOperator as Op;
 
-use super::{function, types::Type};
+use super::{
+    collation,
+    function::{self, Place, arithmetic::Op as Arithmetic},
+    types::Type,
+};
 
 /// Snowflake's operators over DataFusion expressions (Snowflake documentation, "Arithmetic operators", "Data type conversion").
 #[derive(Debug)]
@@ -21,29 +25,39 @@ pub struct SnowflakeOperators;
 impl ExprPlanner for SnowflakeOperators {
     fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
         let type_of = |e: &Expr| e.to_field(schema).map(|(_, f)| (Type::of(&f), f.data_type().clone()));
-        let ((left, left_arrow), (right, right_arrow)) = match (type_of(&expr.left), type_of(&expr.right)) {
-            (Ok(l), Ok(r)) => (l, r),
-            _ => return Ok(PlannerResult::Original(expr)),
-        };
         let RawBinaryExpr { op, left: l, right: r } = expr;
-        let number = |t: Type| matches!(t, Type::Number { .. } | Type::Float);
+        let (op, place) = unplaced(op);
+        let ((left, left_arrow), (right, right_arrow)) = match (type_of(&l), type_of(&r)) {
+            (Ok(l), Ok(r)) => (l, r),
+            _ => return Ok(PlannerResult::Original(RawBinaryExpr { op, left: l, right: r })),
+        };
         let is_interval = |t: &DataType| matches!(t, DataType::Interval(_) | DataType::Duration(_));
         if is_interval(&left_arrow) || is_interval(&right_arrow) {
             return Ok(PlannerResult::Original(RawBinaryExpr { op, left: l, right: r }));
         }
+        if matches!(op, Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq)
+            && let Some(spec) = collation_of(&l, schema).or_else(|| collation_of(&r, schema))
+        {
+            let key = |e: Expr, of: Type| function::call("__collation_key", vec![text(e, of), lit(spec.clone())]);
+            return Ok(PlannerResult::Original(RawBinaryExpr { op, left: key(l, left)?, right: key(r, right)? }));
+        }
         let planned = match (&op, left, right) {
             (Op::BitwiseXor, _, _) => return plan_err!("Snowflake has no operator `^`; use POWER(a, b) or BITXOR(a, b)"),
-            (Op::Divide, _, _) if left_arrow != DataType::Null || right_arrow != DataType::Null => {
-                function::call("div", vec![numeric(l, left), numeric(r, right)])?
-            }
             (Op::Plus, Type::Date, Type::Number { .. }) => function::call("dateadd", vec![lit("day"), r, l])?,
             (Op::Plus, Type::Number { .. }, Type::Date) => function::call("dateadd", vec![lit("day"), l, r])?,
             (Op::Minus, Type::Date, Type::Number { .. }) => function::call("dateadd", vec![lit("day"), Expr::Negative(Box::new(r)), l])?,
             (Op::Minus, Type::Date, Type::Date) => function::call("datediff", vec![lit("day"), r, l])?,
-            (Op::Plus | Op::Minus | Op::Multiply | Op::Modulo, l_type, r_type) if !number(l_type) || !number(r_type) => {
-                let (l, r) = (numeric(l, l_type), numeric(r, r_type));
-                return Ok(PlannerResult::Original(RawBinaryExpr { op, left: l, right: r }));
+            (Op::Plus | Op::Minus | Op::Multiply | Op::Divide | Op::Modulo, _, _) => {
+                let Some(operation) = arithmetic(&op).filter(|_| counts(left) && counts(right)) else {
+                    return Ok(PlannerResult::Original(RawBinaryExpr { op, left: l, right: r }));
+                };
+                let nulls = (left_arrow == DataType::Null, right_arrow == DataType::Null);
+                let other = |t: Type, null: bool| if null || !t.is_numeric() { Type::INTEGER } else { t };
+                let (l, left) = numeric(l, left, nulls.0, other(right, nulls.1));
+                let (r, right) = numeric(r, right, nulls.1, other(left, nulls.0));
+                function::arithmetic(operation, l, r, operation.result(left, right), place)?
             }
+            (Op::StringConcat, Type::Binary, Type::Binary) => function::call("__concat_binary", vec![l, r])?,
             (Op::StringConcat, l_type, r_type) if l_type != Type::Varchar || r_type != Type::Varchar => {
                 return Ok(PlannerResult::Original(RawBinaryExpr { op, left: text(l, l_type), right: text(r, r_type) }));
             }
@@ -60,14 +74,89 @@ impl ExprPlanner for SnowflakeOperators {
         };
         Ok(PlannerResult::Planned(planned))
     }
+
+    fn plan_aggregate(&self, mut expr: RawAggregateExpr) -> Result<PlannerResult<RawAggregateExpr>> {
+        if let Some(placed) = function::aggregate::unmark(&expr.func, &mut expr.args) {
+            expr.func = placed;
+        }
+        Ok(PlannerResult::Original(expr))
+    }
+
+    fn plan_window(&self, mut expr: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
+        if let WindowFunctionDefinition::AggregateUDF(func) = &expr.func_def
+            && let Some(placed) = function::aggregate::unmark(func, &mut expr.args)
+        {
+            expr.func_def = WindowFunctionDefinition::AggregateUDF(placed);
+        }
+        Ok(PlannerResult::Original(expr))
+    }
 }
 
-/// Strings, semi-structured values and booleans where a number is wanted.
-fn numeric(expr: Expr, from: Type) -> Expr {
+fn collation_of(expr: &Expr, schema: &DFSchema) -> Option<String> {
+    expr.to_field(schema).ok().and_then(|(_, f)| collation::of(&f).map(str::to_owned))
+}
+
+/// An arithmetic operator that knows its place in the statement. sqlparser's syntax tree has no room for one that
+/// reaches the planner, but it has operators of any name; the separator is in no operator's name.
+pub fn placed(op: &Op, place: Place) -> Option<Op> {
+    arithmetic(op)?;
+    Some(Op::Custom(format!("{op}\0{}\0{}\0{}", place.range.start, place.range.end, place.excerpt)))
+}
+
+/// The operator that [`placed`] wrapped, and its place.
+fn unplaced(op: Op) -> (Op, Option<Place>) {
+    let Op::Custom(text) = &op else { return (op, None) };
+    let mut parts = text.splitn(4, '\0');
+    let (Some(name), Some(Ok(start)), Some(Ok(end)), Some(excerpt)) =
+        (parts.next(), parts.next().map(str::parse), parts.next().map(str::parse), parts.next())
+    else {
+        return (op, None);
+    };
+    let plain = match name {
+        "+" => Op::Plus,
+        "-" => Op::Minus,
+        "*" => Op::Multiply,
+        "/" => Op::Divide,
+        "%" => Op::Modulo,
+        _ => return (op, None),
+    };
+    (plain, Some(Place { range: start..end, excerpt: excerpt.to_owned() }))
+}
+
+fn arithmetic(op: &Op) -> Option<Arithmetic> {
+    Some(match op {
+        Op::Plus => Arithmetic::Add,
+        Op::Minus => Arithmetic::Subtract,
+        Op::Multiply => Arithmetic::Multiply,
+        Op::Divide => Arithmetic::Divide,
+        Op::Modulo => Arithmetic::Modulo,
+        _ => return None,
+    })
+}
+
+/// What arithmetic takes, if need be after a cast.
+fn counts(of: Type) -> bool {
+    matches!(of, Type::Number { .. } | Type::Float | Type::Varchar | Type::Semi(_) | Type::Boolean)
+}
+
+/// Strings, semi-structured values and booleans where a number is wanted; the type of a literal is as narrow as its digits.
+fn numeric(expr: Expr, from: Type, null: bool, other: Type) -> (Expr, Type) {
     match from {
-        Type::Varchar | Type::Semi(_) => function::cast(expr, Type::Number { precision: 38, scale: 5 }),
-        Type::Boolean => function::cast(expr, Type::INTEGER),
-        _ => expr,
+        _ if null => (function::cast(expr, other), other),
+        Type::Varchar | Type::Semi(_) if other == Type::Float => (function::cast(expr, Type::Float), Type::Float),
+        Type::Varchar | Type::Semi(_) => {
+            let to = Type::Number { precision: 38, scale: 5 };
+            (function::cast(expr, to), to)
+        }
+        Type::Boolean => (function::cast(expr, Type::INTEGER), Type::Number { precision: 1, scale: 0 }),
+        Type::Number { .. } => {
+            let narrow = match &expr {
+                Expr::Literal(ScalarValue::Int64(Some(v)), _) => Type::number(v.unsigned_abs().max(1).ilog10() as i32 + 1, 0),
+                _ => from,
+            };
+            (expr, narrow)
+        }
+        _ => (expr, from),
     }
 }
 

@@ -11,7 +11,7 @@ use sqlparser::{
 
 use super::{
     error::{SqlError, byte_offset},
-    structured,
+    literal, structured,
 };
 
 /// Deep enough for generated SQL, shallow enough for the stack.
@@ -43,11 +43,17 @@ pub fn parse_type(sql: &str) -> Result<sqlparser::ast::DataType, SqlError> {
 
 /// A parser as all statements are read with, over the tokens of a text.
 pub(super) fn parser(sql: &str) -> Result<Parser<'static>, SqlError> {
-    let options = ParserOptions::new().with_trailing_commas(true).with_unescape(true);
-    let tokens = Tokenizer::new(&SnowflakeDialect, sql)
-        .with_unescape(true)
+    let options = ParserOptions::new().with_trailing_commas(true);
+    // escapes are Snowflake's, not sqlparser's
+    let mut tokens = Tokenizer::new(&SnowflakeDialect, sql)
+        .with_unescape(false)
         .tokenize_with_location()
         .map_err(|e| syntax_error(sql, &ParserError::TokenizerError(e.to_string())))?;
+    for token in &mut tokens {
+        if let Token::SingleQuotedString(text) = &mut token.token {
+            *text = literal::unescape(text);
+        }
+    }
     Ok(Parser::new(&SnowflakeDialect)
         .with_options(options)
         .with_recursion_limit(RECURSION_LIMIT)

@@ -26,6 +26,13 @@ pub enum Type {
 /// Metadata key of the precision of an integer column that is not NUMBER(38,0).
 const PRECISION_KEY: &str = "segue.precision";
 
+/// The largest precision of a whole number that is kept in 128 bits; NUMBER(38,0), the type of every undeclared
+/// integer, is kept in 64 bits, and arithmetic over it is checked.
+const WIDEST_INTEGER: u8 = 37;
+
+/// The largest precision of which every value fits 64 bits.
+const NARROW_INTEGER: u8 = 18;
+
 impl Type {
     pub const INTEGER: Self = Self::Number { precision: 38, scale: 0 };
 
@@ -93,8 +100,26 @@ impl Type {
         })
     }
 
+    /// NUMBER of any precision and scale, both brought into their ranges.
+    pub fn number(precision: i32, scale: i32) -> Self {
+        let scale = scale.clamp(0, 37);
+        Self::Number { precision: precision.clamp(scale.max(1), 38) as u8, scale: scale as i8 }
+    }
+
+    pub fn is_numeric(self) -> bool {
+        matches!(self, Self::Number { .. } | Self::Float)
+    }
+
+    /// Whole numbers in 64 bits.
+    pub fn is_int64(self) -> bool {
+        self.arrow() == DataType::Int64
+    }
+
     /// From text such as `number(10,2)`, as YAML and seeds write it.
     pub fn parse(text: &str) -> Result<Self, SqlError> {
+        if let Some(number) = Self::parse_shown_number(text) {
+            return Ok(number);
+        }
         let parsed = sqlparser::parser::Parser::new(&sqlparser::dialect::SnowflakeDialect)
             .try_with_sql(text)
             .and_then(|mut p| {
@@ -104,6 +129,14 @@ impl Type {
             })
             .map_err(|_| SqlError::new("sql/type", format!("there is no type `{text}`")))?;
         Self::from_sql(&parsed)
+    }
+
+    /// `NUMBER(38,0)` as [`Display`](std::fmt::Display) writes it: casts name their target so, and are many.
+    fn parse_shown_number(text: &str) -> Option<Self> {
+        let (precision, scale) = text.strip_prefix("NUMBER(")?.strip_suffix(')')?.split_once(',')?;
+        let (precision, scale) = (precision.parse::<u8>().ok()?, scale.parse::<i8>().ok()?);
+        ((1..=38).contains(&precision) && (0..=37).contains(&scale) && scale <= precision as i8)
+            .then_some(Self::Number { precision, scale })
     }
 
     fn parse_name(name: &str, modifiers: &[String]) -> Option<Self> {
@@ -137,7 +170,8 @@ impl Type {
                 Self::Number { precision: field.metadata().get(PRECISION_KEY).and_then(|p| p.parse().ok()).unwrap_or(38), scale: 0 }
             }
             DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => {
-                Self::Number { precision: (*p).min(38), scale: *s }
+                let widest = if *s == 0 { WIDEST_INTEGER } else { 38 };
+                Self::Number { precision: (*p).min(widest), scale: *s }
             }
             t if t.is_floating() => Self::Float,
             DataType::Date32 | DataType::Date64 => Self::Date,
@@ -155,7 +189,7 @@ impl Type {
     /// The Arrow layout that holds it.
     pub fn arrow(self) -> DataType {
         match self {
-            Self::Number { scale: 0, .. } => DataType::Int64,
+            Self::Number { precision, scale: 0 } if !(NARROW_INTEGER + 1..=WIDEST_INTEGER).contains(&precision) => DataType::Int64,
             Self::Number { precision, scale } => DataType::Decimal128(precision, scale),
             Self::Float => DataType::Float64,
             Self::Varchar | Self::Semi(_) => DataType::Utf8,
@@ -175,7 +209,7 @@ impl Type {
             Self::Semi(semi) => {
                 metadata.insert(SemiStructured::METADATA_KEY.to_owned(), semi.as_str().to_owned());
             }
-            Self::Number { precision, scale: 0 } if precision != 38 => {
+            Self::Number { precision, scale: 0 } if self.is_int64() && precision != 38 => {
                 metadata.insert(PRECISION_KEY.to_owned(), precision.to_string());
             }
             _ => {}

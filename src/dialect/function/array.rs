@@ -195,18 +195,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
             limited(scan::array(zipped)).map(Some)
         })
     }),
-    Function::new("split", Arity::Exactly(2), array, |r| {
-        let (text, separators) = (r.text(0)?, r.text(1)?);
-        texts(r, |i| {
-            if text.is_null(i) || separators.is_null(i) {
-                return Ok(None);
-            }
-            Ok(Some(match separators.value(i) {
-                "" => scan::array([scan::quote(text.value(i))]),
-                separator => scan::array(text.value(i).split(separator).map(scan::quote)),
-            }))
-        })
-    }),
 ];
 
 /// The text of a row; that of NULL is no array and no object.

@@ -52,10 +52,11 @@ fn native(args: &[Expr], types: &[Type]) -> Option<Expr> {
     let Expr::Literal(target, _) = &args[1] else { return None };
     let target = Type::parse(target.try_as_str().flatten()?).ok()?;
     let from = types[0];
-    let plain = matches!(
-        (from, target),
-        (Type::Number { scale: 0, .. }, Type::Float) | (Type::Date, Type::TimestampNtz) | (Type::TimestampNtz, Type::Date)
-    );
+    let plain = match (from, target) {
+        (Type::Number { .. }, Type::Float) => from.is_int64(),
+        (Type::Date, Type::TimestampNtz) | (Type::TimestampNtz, Type::Date) => true,
+        _ => false,
+    };
     plain.then(|| Expr::Cast(Cast::new(Box::new(args[0].clone()), target.arrow())))
 }
 
@@ -88,7 +89,7 @@ pub fn convert(array: &ArrayRef, from: Type, to: Type, failure: Failure) -> Resu
             number_array(decimals.collect::<Result<Vec<_>>>()?, precision, scale, failure)
         }
         (Type::Number { scale: from_scale, .. }, Type::Number { precision, scale }) => {
-            let unscaled: Vec<Option<i128>> = if from_scale == 0 {
+            let unscaled: Vec<Option<i128>> = if from.is_int64() {
                 array.as_primitive::<Int64Type>().iter().map(|v| v.map(i128::from)).collect()
             } else {
                 array.as_primitive::<Decimal128Type>().iter().collect()
@@ -137,10 +138,11 @@ fn float_to_unscaled(v: f64, scale: i8) -> Option<i128> {
 }
 
 /// Unscaled values in the layout of NUMBER(precision, scale), checked against the precision.
-fn number_array(values: Vec<Option<i128>>, precision: u8, scale: i8, failure: Failure) -> Result<ArrayRef> {
+pub(super) fn number_array(values: Vec<Option<i128>>, precision: u8, scale: i8, failure: Failure) -> Result<ArrayRef> {
     let limit = 10_i128.pow(u32::from(precision.min(38)));
+    let narrow = Type::Number { precision, scale }.is_int64();
     let checked = values.into_iter().map(|v| match v {
-        Some(v) if v.abs() >= limit || (scale == 0 && i64::try_from(v).is_err()) => match failure {
+        Some(v) if v.abs() >= limit || (narrow && i64::try_from(v).is_err()) => match failure {
             Failure::Null => Ok(None),
             Failure::Error => {
                 fail(format!("numeric value {} is out of range for NUMBER({precision},{scale})", super::value::decimal_text(v, scale)))
@@ -149,7 +151,7 @@ fn number_array(values: Vec<Option<i128>>, precision: u8, scale: i8, failure: Fa
         v => Ok(v),
     });
     let values = checked.collect::<Result<Vec<_>>>()?;
-    if scale == 0 {
+    if narrow {
         return Ok(Arc::new(values.into_iter().map(|v| v.map(|v| v as i64)).collect::<Int64Array>()));
     }
     Ok(Arc::new(values.into_iter().collect::<Decimal128Array>().with_precision_and_scale(precision, scale)?))

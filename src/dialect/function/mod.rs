@@ -3,24 +3,34 @@
 //! Each file lists its functions in a table of [`Function`] values: name, number of arguments, result field, body
 //! over Arrow arrays. [`register`] puts them beside DataFusion's own, replacing those of the same name.
 
+pub mod aggregate;
+pub mod arithmetic;
 mod array;
 mod array_set;
+mod bits;
 mod cast;
+mod condition;
 mod date;
 mod date_format;
 mod description;
+mod edit;
+mod encoding;
 mod geography;
 mod json;
 mod kind;
 mod lambda;
+mod network;
 mod number;
 mod object;
+mod regular;
 mod sample;
 mod scalar;
+mod similarity;
 mod structure;
 mod table;
 mod text;
 pub mod value;
+mod window;
 
 use std::sync::{Arc, LazyLock};
 
@@ -30,14 +40,17 @@ use datafusion::{
     logical_expr::{Expr, ScalarUDF},
     prelude::lit,
 };
-pub use scalar::{Arity, Function};
+pub use scalar::{Arity, Function, Place};
 pub use structure::semi_of;
 
 use super::types::Type;
 use crate::names::SemiStructured;
 
 /// All scalar functions of our own.
-static LIBRARY: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
+static LIBRARY: LazyLock<Vec<Arc<ScalarUDF>>> =
+    LazyLock::new(|| functions().map(|f| Arc::new(ScalarUDF::new_from_impl(scalar::Implementation::new(f)))).collect());
+
+fn functions() -> impl Iterator<Item = &'static Function> {
     [
         cast::FUNCTIONS,
         json::FUNCTIONS,
@@ -47,8 +60,17 @@ static LIBRARY: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
         object::FUNCTIONS,
         date::FUNCTIONS,
         date_format::FUNCTIONS,
+        arithmetic::FUNCTIONS,
         number::FUNCTIONS,
         text::FUNCTIONS,
+        edit::FUNCTIONS,
+        similarity::FUNCTIONS,
+        encoding::FUNCTIONS,
+        network::FUNCTIONS,
+        regular::FUNCTIONS,
+        bits::FUNCTIONS,
+        condition::FUNCTIONS,
+        aggregate::ESTIMATES,
         table::FUNCTIONS,
         sample::FUNCTIONS,
         geography::FUNCTIONS,
@@ -57,14 +79,18 @@ static LIBRARY: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
     ]
     .into_iter()
     .flatten()
-    .map(|f| Arc::new(ScalarUDF::new_from_impl(scalar::Implementation::new(f))))
-    .collect()
-});
+}
 
 /// Puts the library into a session.
 pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
     for udf in LIBRARY.iter() {
         registry.register_udf(udf.clone())?;
+    }
+    for udaf in aggregate::all() {
+        registry.register_udaf(udaf.clone())?;
+    }
+    for udwf in window::all() {
+        registry.register_udwf(udwf.clone())?;
     }
     for udf in lambda::functions() {
         registry.register_higher_order_function(udf)?;
@@ -74,7 +100,7 @@ pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
 
 /// Names of the functions of our own, for listings and tests. Those that begin with `__` are made by the lowering.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    LIBRARY.iter().map(|u| u.name())
+    LIBRARY.iter().map(|u| u.name()).chain(aggregate::all().map(|u| u.name())).chain(window::all().map(|u| u.name()))
 }
 
 /// Whether a function is one of our own: those know semi-structured arguments.
@@ -86,6 +112,18 @@ pub fn is_own(name: &str) -> bool {
 pub fn call(name: &str, args: Vec<Expr>) -> Result<Expr> {
     match LIBRARY.iter().find(|u| u.name() == name) {
         Some(udf) => Ok(udf.call(args)),
+        None => plan_err!("there is no function `{name}`"),
+    }
+}
+
+/// Arithmetic over operands of known types, with the place that a fault of its evaluation is told at.
+pub fn arithmetic(op: arithmetic::Op, left: Expr, right: Expr, result: Type, place: Option<Place>) -> Result<Expr> {
+    placed_call(op.function(), vec![left, right, lit(result.to_string())], place)
+}
+
+fn placed_call(name: &str, args: Vec<Expr>, place: Option<Place>) -> Result<Expr> {
+    match functions().find(|f| f.name == name) {
+        Some(function) => Ok(ScalarUDF::new_from_impl(scalar::Implementation::new(function).at(place)).call(args)),
         None => plan_err!("there is no function `{name}`"),
     }
 }

@@ -18,7 +18,12 @@ use datafusion::{
     },
 };
 
-use crate::dialect::types::Type;
+use crate::dialect::{
+    SqlError,
+    collation::{self, Collation},
+    error::Evaluation,
+    types::Type,
+};
 
 /// How many arguments a function takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,15 +33,43 @@ pub enum Arity {
     AtLeast(usize),
 }
 
+impl Arity {
+    /// A fault of the user's if `count` arguments are not what the function takes.
+    pub fn check(self, name: &str, count: usize) -> Result<()> {
+        let wanted = match self {
+            Self::Exactly(n) if n != count => format!("{n}"),
+            Self::Between(a, b) if !(a..=b).contains(&count) => format!("{a} to {b}"),
+            Self::AtLeast(n) if count < n => format!("at least {n}"),
+            _ => return Ok(()),
+        };
+        let plural = if wanted == "1" { "argument" } else { "arguments" };
+        let given = if count == 1 { "was" } else { "were" };
+        plan_err!("`{}` takes {wanted} {plural}, {count} {given} given", name.trim_start_matches('_').to_uppercase())
+    }
+}
+
 /// What the planner knows of one call: types of the arguments and those that are literals.
 pub struct CallTypes<'a> {
     pub name: &'static str,
     pub types: Vec<Type>,
     pub arrows: Vec<DataType>,
+    /// Of the first argument that has one.
+    pub collation: Option<String>,
     literals: &'a [Option<&'a ScalarValue>],
 }
 
 impl CallTypes<'_> {
+    /// Without knowledge of literals.
+    pub fn of_fields(name: &'static str, fields: &[FieldRef]) -> Self {
+        Self {
+            name,
+            types: fields.iter().map(|f| Type::of(f)).collect(),
+            arrows: fields.iter().map(|f| f.data_type().clone()).collect(),
+            collation: fields.iter().find_map(|f| collation::of(f)).map(str::to_owned),
+            literals: &[],
+        }
+    }
+
     /// The text of a literal argument.
     pub fn text(&self, index: usize) -> Option<String> {
         self.literals.get(index).copied().flatten().and_then(|v| v.try_as_str().flatten().map(str::to_owned))
@@ -117,10 +150,19 @@ impl Function {
     }
 }
 
-/// [`Function`] for DataFusion.
+/// Where a call stands in the user's statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub range: std::ops::Range<usize>,
+    /// The text at that range.
+    pub excerpt: String,
+}
+
+/// [`Function`] for DataFusion. The place is no part of its identity: `a + b` in SELECT is `a + b` in GROUP BY.
 pub(super) struct Implementation {
     function: &'static Function,
     signature: Signature,
+    place: Option<Place>,
 }
 
 impl Implementation {
@@ -144,7 +186,25 @@ impl Implementation {
             ),
             _ => signature,
         };
-        Self { function, signature }
+        Self { function, signature, place: None }
+    }
+
+    pub(super) fn at(mut self, place: Option<Place>) -> Self {
+        self.place = place;
+        self
+    }
+
+    /// A fault of evaluation at the place of this call.
+    fn placed(&self, error: DataFusionError) -> DataFusionError {
+        let Some(place) = &self.place else { return error };
+        let DataFusionError::External(inner) = &error else { return error };
+        match inner.downcast_ref::<SqlError>() {
+            Some(fault) if fault.at.is_none() => DataFusionError::External(Box::new(Evaluation {
+                error: SqlError { at: Some(place.range.clone()), ..fault.clone() },
+                excerpt: place.excerpt.clone(),
+            })),
+            _ => error,
+        }
     }
 }
 
@@ -182,21 +242,12 @@ impl ScalarUDFImpl for Implementation {
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
-        let count = args.arg_fields.len();
-        let shown = self.function.name.trim_start_matches('_').to_uppercase();
-        let wanted = match self.function.arity {
-            Arity::Exactly(n) if n != count => format!("{n}"),
-            Arity::Between(a, b) if !(a..=b).contains(&count) => format!("{a} to {b}"),
-            Arity::AtLeast(n) if count < n => format!("at least {n}"),
-            _ => String::new(),
-        };
-        if !wanted.is_empty() {
-            return plan_err!("`{shown}` takes {wanted} arguments, {count} were given");
-        }
+        self.function.arity.check(self.function.name, args.arg_fields.len())?;
         (self.function.result)(&CallTypes {
             name: self.function.name,
             types: args.arg_fields.iter().map(|f| Type::of(f)).collect(),
             arrows: args.arg_fields.iter().map(|f| f.data_type().clone()).collect(),
+            collation: args.arg_fields.iter().find_map(|f| collation::of(f)).map(str::to_owned),
             literals: args.scalar_arguments,
         })
     }
@@ -213,15 +264,24 @@ impl ScalarUDFImpl for Implementation {
             rows,
             result: Type::of(&args.return_field),
             result_field: &args.return_field,
-        })?;
+        })
+        .map_err(|e| self.placed(e))?;
         if all_scalar { Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?)) } else { Ok(ColumnarValue::Array(result)) }
     }
 
     fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
         use datafusion::logical_expr::ExprSchemable;
         let Some(native) = self.function.native else { return Ok(ExprSimplifyResult::Original(args)) };
-        let types = args.iter().map(|a| a.to_field(info.schema().as_ref()).map(|(_, f)| Type::of(&f))).collect::<Result<Vec<_>>>();
-        let Ok(types) = types else { return Ok(ExprSimplifyResult::Original(args)) };
+        let fields = args.iter().map(|a| a.to_field(info.schema().as_ref()).map(|(_, f)| f)).collect::<Result<Vec<_>>>();
+        let Ok(fields) = fields else { return Ok(ExprSimplifyResult::Original(args)) };
+        let types: Vec<Type> = fields.iter().map(|f| Type::of(f)).collect();
+        if matches!(self.function.name, "__cast" | "__try_cast")
+            && let Some(target) = literal_type(&args[1])
+            && target == types[0]
+            && target.arrow() == *fields[0].data_type()
+        {
+            return Ok(ExprSimplifyResult::Simplified(args[0].clone()));
+        }
         Ok(match native(&args, &types) {
             Some(expr) => ExprSimplifyResult::Simplified(expr),
             None => ExprSimplifyResult::Original(args),
@@ -229,11 +289,34 @@ impl ScalarUDFImpl for Implementation {
     }
 }
 
+fn literal_type(expr: &Expr) -> Option<Type> {
+    let Expr::Literal(value, _) = expr else { return None };
+    Type::parse(value.try_as_str().flatten()?).ok()
+}
+
 /// An untyped NULL column has no validity bits; a text column of NULLs has.
-fn typed_nulls(array: ArrayRef) -> ArrayRef {
+pub(super) fn typed_nulls(array: ArrayRef) -> ArrayRef {
     match array.data_type() {
         DataType::Null => datafusion::arrow::array::new_null_array(&DataType::Utf8, array.len()),
         _ => array,
+    }
+}
+
+impl Rows<'_> {
+    /// Whether an argument of this row is NULL; most functions are NULL then.
+    pub fn any_null(&self, row: usize) -> bool {
+        self.args.iter().any(|a| a.is_null(row))
+    }
+
+    /// The collation that the result's field carries: of the arguments, where the function heeds it.
+    pub fn collation(&self) -> Result<Option<Collation>> {
+        collation::of(self.result_field).map(Collation::parse).transpose().map_err(|e| DataFusionError::External(Box::new(e)))
+    }
+
+    pub fn booleans(&self, index: usize) -> Result<datafusion::arrow::array::BooleanArray> {
+        use datafusion::arrow::array::AsArray;
+        let array = super::cast::convert(&self.args[index], self.types[index], Type::Boolean, super::cast::Failure::Error)?;
+        Ok(array.as_boolean().clone())
     }
 }
 

@@ -3,7 +3,7 @@
 use datafusion::{
     arrow::{
         array::{Array, ArrayRef, AsArray, StringArray},
-        compute::cast,
+        compute::{CastOptions, cast, cast_with_options},
         datatypes::{DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, Time64MicrosecondType, TimestampMicrosecondType},
     },
     common::{DataFusionError, Result},
@@ -123,7 +123,10 @@ pub fn normalised(array: &ArrayRef, of: Type) -> Result<ArrayRef> {
             Ok(std::sync::Arc::new(StringArray::from(json)))
         }
         t if *t == of.arrow() => Ok(array.clone()),
-        _ => Ok(cast(array, &of.arrow())?),
+        // a wider decimal of the same scale: its values may have more digits than the type of the column
+        DataType::Decimal128(_, scale) if matches!(of, Type::Number { scale: s, .. } if s == *scale && !of.is_int64()) => Ok(array.clone()),
+        // not leniently: a value that does not fit is an error, not NULL
+        _ => Ok(cast_with_options(array, &of.arrow(), &CastOptions { safe: false, ..CastOptions::default() })?),
     }
 }
 
@@ -133,7 +136,7 @@ pub fn to_text(array: &ArrayRef, of: Type) -> Result<StringArray> {
     let text = |f: &dyn Fn(usize) -> String| -> StringArray { (0..array.len()).map(|i| (!array.is_null(i)).then(|| f(i))).collect() };
     Ok(match of {
         Type::Varchar => array.as_string::<i32>().clone(),
-        Type::Number { scale: 0, .. } => text(&|i| array.as_primitive::<Int64Type>().value(i).to_string()),
+        Type::Number { .. } if of.is_int64() => text(&|i| array.as_primitive::<Int64Type>().value(i).to_string()),
         Type::Number { scale, .. } => text(&|i| decimal_text(array.as_primitive::<Decimal128Type>().value(i), scale)),
         Type::Float => text(&|i| float_text(array.as_primitive::<Float64Type>().value(i))),
         Type::Boolean => text(&|i| array.as_boolean().value(i).to_string()),

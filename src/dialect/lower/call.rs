@@ -2,8 +2,13 @@
 
 use sqlparser::ast::{
     BinaryOperator, CaseWhen, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
-    Ident, LambdaFunction, ObjectName, ObjectNamePart, OneOrManyWithParens, OrderByExpr, UnaryOperator, Value,
+    Ident, LambdaFunction, ObjectName, ObjectNamePart, OneOrManyWithParens, OrderByExpr, UnaryOperator, Value, WindowType,
 };
+
+mod aggregate;
+mod text;
+
+pub(super) use aggregate::place;
 
 use super::expression::{cast, function, number, string};
 use crate::{
@@ -66,6 +71,8 @@ pub(super) fn before(f: &mut Function) -> Result<(), SqlError> {
 struct Call {
     function: Function,
     args: Vec<Expr>,
+    /// Names of arguments given as `name => value`, in lower case.
+    names: Vec<Option<String>>,
     distinct: bool,
     order_by: Vec<OrderByExpr>,
 }
@@ -84,6 +91,34 @@ impl Call {
 
     fn take(&mut self, index: usize) -> Expr {
         std::mem::replace(&mut self.args[index], Expr::Value(Value::Null.into()))
+    }
+
+    /// Arguments given by name, in the order of the parameters.
+    fn by_name(&mut self, parameters: &[&str]) -> Result<(), SqlError> {
+        if self.names.iter().all(Option::is_none) {
+            return Ok(());
+        }
+        let mut found: Vec<Option<Expr>> = vec![None; parameters.len()];
+        for (i, (arg, name)) in self.args.iter().zip(&self.names).enumerate() {
+            let at = match name {
+                None => i,
+                Some(name) => parameters.iter().position(|p| p == name).ok_or_else(|| {
+                    SqlError::new("sql/arguments", format!("there is no argument `{}`", name.to_uppercase())).help(format!(
+                        "there are: {}",
+                        parameters.iter().map(|p| format!("`{}`", p.to_uppercase())).collect::<Vec<_>>().join(", ")
+                    ))
+                })?,
+            };
+            if let Some(slot) = found.get_mut(at) {
+                *slot = Some(arg.clone());
+            }
+        }
+        let given = found.iter().take_while(|a| a.is_some()).count();
+        if found.iter().skip(given).any(Option::is_some) {
+            return Err(SqlError::new("sql/arguments", format!("the argument `{}` is missing", parameters[given].to_uppercase())));
+        }
+        self.args = found.into_iter().flatten().collect();
+        Ok(())
     }
 
     fn arity(&self, name: &str, range: std::ops::RangeInclusive<usize>) -> Result<(), SqlError> {
@@ -156,8 +191,13 @@ pub(super) fn after(mut f: Function) -> Result<Expr, SqlError> {
         f.name = ObjectName::from(vec![Ident::new("count")]);
         return Ok(Expr::Function(f));
     }
-    let mut args = vec![];
+    let (mut args, mut names) = (vec![], vec![]);
     for arg in &list.args {
+        names.push(match arg {
+            FunctionArg::Named { name, .. } => Some(name.value.to_lowercase()),
+            FunctionArg::ExprNamed { name: Expr::Identifier(name), .. } => Some(name.value.to_lowercase()),
+            _ => None,
+        });
         match arg {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => args.push(e.clone()),
             FunctionArg::Named { arg: FunctionArgExpr::Expr(e), .. } | FunctionArg::ExprNamed { arg: FunctionArgExpr::Expr(e), .. } => {
@@ -168,8 +208,12 @@ pub(super) fn after(mut f: Function) -> Result<Expr, SqlError> {
     }
     let distinct = list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
     list.duplicate_treatment = None;
-    let order_by = std::mem::take(&mut f.within_group);
-    let call = Call { function: f, args, distinct, order_by };
+    let mut order_by = std::mem::take(&mut f.within_group);
+    order_by.iter_mut().for_each(|key| super::expression::sort_key(&mut key.expr));
+    if let Some(WindowType::WindowSpec(spec)) = &mut f.over {
+        spec.order_by.iter_mut().for_each(|key| super::expression::sort_key(&mut key.expr));
+    }
+    let call = Call { function: f, args, names, distinct, order_by };
     rewrite(&name, call)
 }
 
@@ -228,6 +272,14 @@ fn rewrite(name: &str, mut c: Call) -> Result<Expr, SqlError> {
             let quotient = binary(nested(a.clone()), BinaryOperator::Divide, function("nullif", vec![b, number(0)]));
             case(vec![(is_null(a), Expr::Value(Value::Null.into())), (zero, number(0))], Some(quotient))
         }
+        "regr_valx" | "regr_valy" => {
+            c.arity(name, 2..=2)?;
+            let (y, x) = (c.take(0), c.take(1));
+            let (value, other) = if name == "regr_valx" { (x, y) } else { (y, x) };
+            case(vec![(Expr::IsNotNull(Box::new(other)), value)], None)
+        }
+        "greatest_ignore_nulls" => c.named("greatest"),
+        "least_ignore_nulls" => c.named("least"),
         "booland" | "boolor" => {
             c.arity(name, 2..=2)?;
             let op = if name == "booland" { BinaryOperator::And } else { BinaryOperator::Or };
@@ -247,22 +299,11 @@ fn rewrite(name: &str, mut c: Call) -> Result<Expr, SqlError> {
             }
         }
         // aggregates
-        "count_if" | "countif" => {
-            c.arity(name, 1..=1)?;
-            let condition = c.take(0);
-            c.args = vec![case(vec![(condition, number(1))], None)];
-            c.named("count")
-        }
-        "avg" => {
-            c.arity(name, 1..=1)?;
-            let argument = c.take(0);
-            let mut sum = Call { function: c.function.clone(), args: vec![argument.clone()], distinct: c.distinct, order_by: vec![] };
-            c.args = vec![argument];
-            sum.function.within_group.clear();
-            function("__avg", vec![sum.named("sum"), c.named("count")])
-        }
         "array_agg" | "arrayagg" => {
             c.arity(name, 1..=1)?;
+            if c.function.over.is_some() && !c.order_by.is_empty() {
+                return Ok(aggregate::ordered_window(c, "__array_agg_over"));
+            }
             c.order_inside();
             let value = c.args[0].clone();
             let has_own_filter = c.function.filter.take();
@@ -283,35 +324,13 @@ fn rewrite(name: &str, mut c: Call) -> Result<Expr, SqlError> {
         }
         "listagg" | "string_agg" => {
             c.arity(name, 1..=2)?;
-            c.order_inside();
             if c.args.len() == 1 {
                 c.args.push(string(""));
             }
-            c.args[0] = cast(c.args[0].clone(), Type::Varchar, false);
-            function("coalesce", vec![c.named("string_agg"), string("")])
+            aggregate::ordered_window(c, "__listagg_over")
         }
         "any_value" => {
             c.arity(name, 1..=1)?;
-            c.named("first_value")
-        }
-        "boolor_agg" => aggregate_truth(c, "bool_or"),
-        "booland_agg" => aggregate_truth(c, "bool_and"),
-        "approx_count_distinct" | "hll" => c.named("approx_distinct"),
-        "variance" | "variance_samp" | "var_samp" => c.named("var_samp"),
-        "variance_pop" => c.named("var_pop"),
-        "stddev" | "stddev_samp" => c.named("stddev_samp"),
-        "min_by" | "max_by" => {
-            c.arity(name, 2..=2)?;
-            // the value at the extreme key: FIRST_VALUE in that key's order, rows without a key left out
-            let key = c.args.pop().unwrap_or_else(|| Expr::Value(Value::Null.into()));
-            let descending = name == "max_by";
-            c.order_by = vec![OrderByExpr {
-                expr: key.clone(),
-                options: sqlparser::ast::OrderByOptions { asc: Some(!descending), nulls_first: Some(false) },
-                with_fill: None,
-            }];
-            c.order_inside();
-            c.function.filter = Some(Box::new(Expr::IsNotNull(Box::new(key))));
             c.named("first_value")
         }
         "ratio_to_report" => {
@@ -319,50 +338,6 @@ fn rewrite(name: &str, mut c: Call) -> Result<Expr, SqlError> {
             let value = c.take(0);
             c.args = vec![value.clone()];
             binary(nested(value), BinaryOperator::Divide, function("nullif", vec![c.named("sum"), number(0)]))
-        }
-        // strings
-        "len" => c.named("length"),
-        "charindex" => {
-            c.arity(name, 2..=3)?;
-            if c.args.len() == 2 {
-                let (needle, hay) = (c.take(0), c.take(1));
-                function("strpos", vec![hay, needle])
-            } else {
-                c.named("__position")
-            }
-        }
-        "substring" => c.named("substr"),
-        "concat" => {
-            let mut parts = std::mem::take(&mut c.args).into_iter();
-            let Some(first) = parts.next() else {
-                return Err(SqlError::new("sql/arguments", "`CONCAT` takes at least 1 argument"));
-            };
-            let first = cast(first, Type::Varchar, false);
-            nested(parts.fold(first, |a, b| binary(a, BinaryOperator::StringConcat, b)))
-        }
-        "startswith" => c.named("starts_with"),
-        "endswith" => c.named("ends_with"),
-        "ucase" => c.named("upper"),
-        "lcase" => c.named("lower"),
-        "char" => c.named("chr"),
-        "regexp_count" => c.named("regexp_count"),
-        "sha2_hex" | "sha2" => {
-            c.arity(name, 1..=2)?;
-            c.named("__sha2")
-        }
-        "md5_hex" => c.named("md5"),
-        // numbers
-        "ceiling" => c.named("ceil"),
-        "truncate" => c.named("trunc"),
-        "pow" => c.named("power"),
-        "mod" => {
-            c.arity(name, 2..=2)?;
-            nested(binary(nested(c.take(0)), BinaryOperator::Modulo, nested(c.take(1))))
-        }
-        "square" => {
-            c.arity(name, 1..=1)?;
-            let x = c.take(0);
-            nested(binary(nested(x.clone()), BinaryOperator::Multiply, nested(x)))
         }
         // dates
         "year" | "month" | "day" | "dayofmonth" | "quarter" | "hour" | "minute" | "second" | "week" | "weekofyear" | "weekiso"
@@ -416,12 +391,17 @@ fn rewrite(name: &str, mut c: Call) -> Result<Expr, SqlError> {
             c.named("get_path")
         }
         "array_length" => c.named("array_size"),
-        "uuid_string" => c.named("uuid"),
         "array_construct_compact" | "object_construct_keep_null" => c.named(name),
-        _ => {
-            c.order_inside();
-            c.named(name)
-        }
+        _ => match text::rewrite(name, c)? {
+            Ok(expr) => expr,
+            Err(c) => match aggregate::rewrite(name, c)? {
+                Ok(expr) => expr,
+                Err(mut c) => {
+                    c.order_inside();
+                    c.named(name)
+                }
+            },
+        },
     })
 }
 
@@ -452,13 +432,6 @@ fn lambda_types(lambda: &mut LambdaFunction, wanted: usize) -> Result<Vec<Expr>,
 
 fn truth(expr: Expr) -> Expr {
     cast(expr, Type::Boolean, false)
-}
-
-fn aggregate_truth(mut c: Call, name: &str) -> Expr {
-    if let Some(first) = c.args.first_mut() {
-        *first = truth(first.clone());
-    }
-    c.named(name)
 }
 
 /// One argument is a cast; a format or scale needs the function.

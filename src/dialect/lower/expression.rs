@@ -2,13 +2,14 @@
 
 use sqlparser::{
     ast::{
-        AccessExpr, CastKind, DataType, DictionaryField, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-        FunctionArguments, Ident, JsonPathElem, ObjectName, OneOrManyWithParens, Subscript, UnaryOperator, Value,
+        AccessExpr, BinaryOperator, CastKind, CeilFloorKind, DataType, DictionaryField, Expr, Function, FunctionArg, FunctionArgExpr,
+        FunctionArgumentList, FunctionArguments, Ident, JsonPathElem, ObjectName, OneOrManyWithParens, Subscript, TrimWhereField,
+        UnaryOperator, Value,
     },
     tokenizer::Span,
 };
 
-use super::{LowerContext, call, identifier::fold};
+use super::{LowerContext, call, identifier::fold, pattern};
 use crate::dialect::{SqlError, structured, types::Type};
 
 /// Before the children are visited: what must not be folded or what replaces the whole expression.
@@ -78,6 +79,10 @@ pub(super) fn before(expr: &mut Expr, context: &LowerContext) -> Result<(), SqlE
             }
             Ok(())
         }
+        Expr::Like { .. } | Expr::ILike { .. } => {
+            pattern::spread(expr);
+            Ok(())
+        }
         _ => Ok(()),
     }
 }
@@ -136,12 +141,116 @@ pub(super) fn after(expr: &mut Expr) -> Result<(), SqlError> {
             let Expr::Function(f) = std::mem::replace(expr, Expr::Value(Value::Null.into())) else { return Ok(()) };
             *expr = call::after(f)?;
         }
+        Expr::Like { .. } | Expr::ILike { .. } | Expr::RLike { .. } => pattern::plain(expr),
+        Expr::Position { expr: needle, r#in: hay } => {
+            *expr = function("__position", vec![take(needle), take(hay)]);
+        }
+        Expr::Substring { expr: text, substring_from, substring_for, .. } => {
+            let from = substring_from.as_mut().map_or_else(|| number(1), |e| take(e));
+            let mut args = vec![take(text), from];
+            args.extend(substring_for.as_mut().map(|e| take(e)));
+            *expr = function("substr", args);
+        }
+        Expr::Trim { trim_where, trim_what, expr: text, trim_characters } => {
+            let name = match trim_where {
+                Some(TrimWhereField::Leading) => "ltrim",
+                Some(TrimWhereField::Trailing) => "rtrim",
+                Some(TrimWhereField::Both) | None => "trim",
+            };
+            let mut args = vec![take(text)];
+            args.extend(trim_what.as_mut().map(|e| take(e)));
+            args.extend(trim_characters.take().unwrap_or_default());
+            *expr = function(name, args);
+        }
+        Expr::Ceil { field, expr: inner } | Expr::Floor { field, expr: inner } => {
+            let scale = match field {
+                CeilFloorKind::Scale(scale) => Some(Expr::Value(scale.clone())),
+                CeilFloorKind::DateTimeField(_) => None,
+            };
+            let args = std::iter::once(take(inner)).chain(scale).collect();
+            let name = if matches!(expr, Expr::Ceil { .. }) { "ceil" } else { "floor" };
+            *expr = function(name, args);
+        }
+        Expr::Collate { expr: text, collation } => {
+            let spec = collation.0.iter().filter_map(|p| p.as_ident()).map(|i| i.value.as_str()).collect::<Vec<_>>().join(".");
+            *expr = function("collate", vec![take(text), string(spec)]);
+        }
+        Expr::Between { .. } | Expr::InList { .. } | Expr::Case { operand: Some(_), .. } => collated(expr),
+        // integers beyond 64 bits; numbers with an exponent are floats
+        Expr::Value(value) => {
+            if let Value::Number(digits, _) = &value.value
+                && digits.contains(['e', 'E'])
+            {
+                *expr = cast(string(digits.clone()), Type::Float, false);
+            } else if let Value::Number(digits, _) = &value.value
+                && digits.len() >= 19
+                && digits.bytes().all(|b| b.is_ascii_digit())
+                && digits.parse::<i64>().is_err()
+            {
+                let precision = digits.trim_start_matches('0').len().min(38) as u8;
+                *expr = cast(string(digits.clone()), Type::Number { precision: precision.clamp(19, 38), scale: 0 }, false);
+            }
+        }
+        // a literal's sign belongs to the literal
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } if !matches!(inner.as_ref(), Expr::Value(_) | Expr::Interval(_)) => {
+            let inner = std::mem::replace(inner.as_mut(), Expr::Value(Value::Null.into()));
+            *expr = function("__negate", vec![inner]);
+        }
         Expr::UnaryOp { op: UnaryOperator::Plus, expr: inner } => {
             *expr = std::mem::replace(inner.as_mut(), Expr::Value(Value::Null.into()))
         }
         _ => {}
     }
     Ok(())
+}
+
+/// Comparisons that hide in BETWEEN, IN and CASE, spelled out where one side is a COLLATE: operators heed collations.
+fn collated(expr: &mut Expr) {
+    let is_collated = |e: &Expr| matches!(e, Expr::Function(f) if f.name.to_string() == "collate");
+    let compare =
+        |left: &Expr, op: BinaryOperator, right: &Expr| Expr::BinaryOp { left: Box::new(left.clone()), op, right: Box::new(right.clone()) };
+    let join = |left: Expr, op: BinaryOperator, right: Expr| Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) };
+    let (condition, negated) = match expr {
+        Expr::Between { expr: value, negated, low, high } if [&*value, &*low, &*high].into_iter().any(|e| is_collated(e)) => {
+            // the collation of a bound counts for the value too
+            let (above, below) = (compare(value, BinaryOperator::GtEq, low), compare(value, BinaryOperator::LtEq, high));
+            (join(above, BinaryOperator::And, below), *negated)
+        }
+        Expr::InList { expr: value, list, negated } if is_collated(value) || list.iter().any(is_collated) => {
+            let Some(any) = list.iter().map(|item| compare(value, BinaryOperator::Eq, item)).reduce(|a, b| join(a, BinaryOperator::Or, b))
+            else {
+                return;
+            };
+            (any, *negated)
+        }
+        Expr::Case { operand, conditions, .. } => {
+            if let Some(value) = operand.as_deref()
+                && (is_collated(value) || conditions.iter().any(|c| is_collated(&c.condition)))
+            {
+                for when in conditions {
+                    when.condition = compare(value, BinaryOperator::Eq, &when.condition);
+                }
+                *operand = None;
+            }
+            return;
+        }
+        _ => return,
+    };
+    let condition = Expr::Nested(Box::new(condition));
+    *expr = if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(condition) } } else { condition };
+}
+
+/// A text that sorts as its collation wants, where a sort key is a COLLATE.
+pub(super) fn sort_key(expr: &mut Expr) {
+    if let Expr::Function(f) = expr
+        && f.name.to_string() == "collate"
+    {
+        f.name = ObjectName::from(vec![Ident::new("__collation_key")]);
+    }
+}
+
+fn take(expr: &mut Expr) -> Expr {
+    std::mem::replace(expr, Expr::Value(Value::Null.into()))
 }
 
 /// The text of a structured type.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `identifier.rs` | unquoted names to upper case, everywhere |
 //! | `expression.rs` | casts, paths, literals |
+//! | `pattern.rs` | LIKE and its kin |
 //! | `call.rs` | function names and argument shapes |
 //! | `clause.rs` | LIMIT in its spellings, SAMPLE, USING; clauses that are refused |
 //! | `query.rs` | names of unnamed columns, FROM lists with lateral table functions, VALUES |
@@ -14,13 +15,14 @@ mod call;
 mod clause;
 mod expression;
 mod identifier;
+mod pattern;
 mod query;
 
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{Expr, ObjectName, Query, Spanned, Statement, TableFactor, VisitMut, VisitorMut};
+use sqlparser::ast::{Expr, ObjectName, OrderBy, OrderByKind, Query, Spanned, Statement, TableFactor, VisitMut, VisitorMut};
 
-use super::SqlError;
+use super::{SqlError, error::byte_range, function::Place, operator};
 pub use identifier::{fold, fold_name, stored};
 
 /// Session facts that change what a statement means.
@@ -85,6 +87,27 @@ impl Lowering<'_> {
     }
 }
 
+impl Lowering<'_> {
+    /// Arithmetic that may overflow is told where it stands.
+    fn place(&self, expr: &mut Expr, span: sqlparser::tokenizer::Span) {
+        if !matches!(expr, Expr::BinaryOp { .. } | Expr::Function(_)) {
+            return;
+        }
+        let Some(range) = byte_range(self.sql, span) else { return };
+        let Some(excerpt) = self.sql.get(range.clone()) else { return };
+        let place = Place { excerpt: excerpt.to_owned(), range };
+        match expr {
+            Expr::BinaryOp { op, .. } => {
+                if let Some(placed) = operator::placed(op, place) {
+                    *op = placed;
+                }
+            }
+            Expr::Function(function) => call::place(function, &place),
+            _ => {}
+        }
+    }
+}
+
 impl VisitorMut for Lowering<'_> {
     type Break = SqlError;
 
@@ -95,6 +118,9 @@ impl VisitorMut for Lowering<'_> {
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
+        if let Some(OrderBy { kind: OrderByKind::Expressions(keys), .. }) = &mut query.order_by {
+            keys.iter_mut().for_each(|key| expression::sort_key(&mut key.expr));
+        }
         let span = query.span();
         let result = query::after(query);
         self.flow(result, span)
@@ -123,6 +149,7 @@ impl VisitorMut for Lowering<'_> {
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
         let span = expr.span();
         let result = expression::after(expr);
+        self.place(expr, span);
         self.flow(result, span)
     }
 }

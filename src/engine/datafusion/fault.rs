@@ -8,7 +8,11 @@ use ::datafusion::{
 };
 
 use crate::{
-    dialect::{SqlError, error::byte_offset, resolve::REPEATED},
+    dialect::{
+        SqlError,
+        error::{Evaluation, byte_offset},
+        resolve::REPEATED,
+    },
     engine::EngineError,
     lake::LakeError,
     names::nearest,
@@ -152,6 +156,12 @@ fn classify(sql: &str, error: &DataFusionError) -> EngineError {
             }
             if let Some(delta) = e.downcast_ref::<deltalake::DeltaTableError>() {
                 return EngineError::new("engine/storage", format!("a table could not be read: {delta}"));
+            }
+            if let Some(fault) = e.downcast_ref::<Evaluation>() {
+                return self::sql(fault.in_statement(sql));
+            }
+            if let Some(fault) = e.downcast_ref::<SqlError>() {
+                return self::sql(fault.clone());
             }
             if e.downcast_ref::<LakeError>().is_some() || e.source().is_some() {
                 return lake(LakeError::storage("read", "the warehouse", e.as_ref()));

@@ -1,0 +1,15 @@
+//! Truth: what CASE does not express.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::BooleanArray;
+
+use super::{
+    json::boolean,
+    scalar::{Arity, Function},
+};
+
+pub(super) const FUNCTIONS: &[Function] = &[Function::new("boolxor", Arity::Exactly(2), boolean, |r| {
+    let (a, b) = (r.booleans(0)?, r.booleans(1)?);
+    Ok(Arc::new(a.iter().zip(b.iter()).map(|(a, b)| a.zip(b).map(|(a, b)| a != b)).collect::<BooleanArray>()))
+})];
