@@ -12,6 +12,7 @@ mod coercion;
 pub mod collation;
 pub mod command;
 pub mod error;
+mod field;
 pub mod function;
 mod literal;
 pub mod lower;

@@ -14,6 +14,7 @@ use sqlparser::ast::BinaryOperator as Op;
 
 use super::{
     collation,
+    field::field_of,
     function::{self, Place, arithmetic::Op as Arithmetic},
     types::Type,
 };
@@ -24,7 +25,10 @@ pub struct SnowflakeOperators;
 
 impl ExprPlanner for SnowflakeOperators {
     fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
-        let type_of = |e: &Expr| e.to_field(schema).map(|(_, f)| (Type::of(&f), f.data_type().clone()));
+        if matches!(expr.op, Op::And | Op::Or) {
+            return Ok(PlannerResult::Original(expr));
+        }
+        let type_of = |e: &Expr| field_of(e, schema).map(|f| (Type::of(&f), f.data_type().clone()));
         let RawBinaryExpr { op, left: l, right: r } = expr;
         let (op, place) = unplaced(op);
         let ((left, left_arrow), (right, right_arrow)) = match (type_of(&l), type_of(&r)) {
@@ -101,6 +105,13 @@ fn collation_of(expr: &Expr, schema: &DFSchema) -> Option<String> {
 pub fn placed(op: &Op, place: Place) -> Option<Op> {
     arithmetic(op)?;
     Some(Op::Custom(format!("{op}\0{}\0{}\0{}", place.range.start, place.range.end, place.excerpt)))
+}
+
+/// The operator without its place, for text that is parsed again.
+pub fn plain(op: &mut Op) {
+    if matches!(op, Op::Custom(_)) {
+        *op = unplaced(op.clone()).0;
+    }
 }
 
 /// The operator that [`placed`] wrapped, and its place.

@@ -27,6 +27,7 @@ mod sample;
 mod scalar;
 mod similarity;
 mod structure;
+mod system;
 mod table;
 mod text;
 pub mod value;
@@ -76,6 +77,7 @@ fn functions() -> impl Iterator<Item = &'static Function> {
         geography::FUNCTIONS,
         description::FUNCTIONS,
         structure::FUNCTIONS,
+        system::FUNCTIONS,
     ]
     .into_iter()
     .flatten()

@@ -20,7 +20,10 @@ mod query;
 
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{Expr, ObjectName, OrderBy, OrderByKind, Query, Spanned, Statement, TableFactor, VisitMut, VisitorMut};
+use sqlparser::{
+    ast::{BinaryOperator, Expr, ObjectName, OrderBy, OrderByKind, Query, Spanned, Statement, TableFactor, VisitMut, VisitorMut},
+    tokenizer::Span,
+};
 
 use super::{SqlError, error::byte_range, function::Place, operator};
 pub use identifier::{fold, fold_name, stored};
@@ -78,18 +81,41 @@ struct Lowering<'a> {
     context: &'a LowerContext,
 }
 
+/// Where a node stands. Asked only for a fault: the answer walks through everything below the node.
+fn whole<T: Spanned>(node: &T) -> Span {
+    stacker::maybe_grow(1 << 20, 64 << 20, || node.span())
+}
+
+/// Where an expression begins to be of its kind, without a walk: the name of a call, an identifier, a literal.
+fn brief(expr: &Expr) -> Span {
+    match expr {
+        Expr::Function(f) => f.name.span(),
+        Expr::Identifier(i) => i.span,
+        Expr::CompoundIdentifier(parts) => Span::union_iter(parts.iter().map(|p| p.span)),
+        Expr::Value(v) => v.span,
+        Expr::TypedString(t) => t.value.span,
+        Expr::Cast { expr, .. } | Expr::Nested(expr) | Expr::CompoundFieldAccess { root: expr, .. } => match expr.as_ref() {
+            Expr::Identifier(i) => i.span,
+            Expr::Value(v) => v.span,
+            Expr::CompoundIdentifier(parts) => Span::union_iter(parts.iter().map(|p| p.span)),
+            _ => Span::empty(),
+        },
+        _ => Span::empty(),
+    }
+}
+
 impl Lowering<'_> {
-    fn flow(&self, result: Result<(), SqlError>, span: sqlparser::tokenizer::Span) -> ControlFlow<SqlError> {
+    fn flow(&self, result: Result<(), SqlError>, span: impl FnOnce() -> Span) -> ControlFlow<SqlError> {
         match result {
             Ok(()) => ControlFlow::Continue(()),
-            Err(e) => ControlFlow::Break(e.at(self.sql, span)),
+            Err(e) => ControlFlow::Break(e.at(self.sql, span())),
         }
     }
 }
 
 impl Lowering<'_> {
     /// Arithmetic that may overflow is told where it stands.
-    fn place(&self, expr: &mut Expr, span: sqlparser::tokenizer::Span) {
+    fn place(&self, expr: &mut Expr, span: Span) {
         if !matches!(expr, Expr::BinaryOp { .. } | Expr::Function(_)) {
             return;
         }
@@ -112,18 +138,16 @@ impl VisitorMut for Lowering<'_> {
     type Break = SqlError;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
-        let span = query.span();
         let result = query::before(query);
-        self.flow(result, span)
+        self.flow(result, || whole(query))
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
         if let Some(OrderBy { kind: OrderByKind::Expressions(keys), .. }) = &mut query.order_by {
             keys.iter_mut().for_each(|key| expression::sort_key(&mut key.expr));
         }
-        let span = query.span();
         let result = query::after(query);
-        self.flow(result, span)
+        self.flow(result, || whole(query))
     }
 
     fn pre_visit_relation(&mut self, name: &mut ObjectName) -> ControlFlow<SqlError> {
@@ -132,24 +156,28 @@ impl VisitorMut for Lowering<'_> {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
-        let span = factor.span();
         let result = query::table_factor(factor);
-        self.flow(result, span)
+        self.flow(result, || whole(factor))
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
-        let span = expr.span();
+        let start = brief(expr);
         let result = expression::before(expr, self.context).and_then(|()| match expr {
             Expr::Function(function) => call::before(function),
             _ => Ok(()),
         });
-        self.flow(result, span)
+        self.flow(result, || if start == Span::empty() { whole(expr) } else { start })
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
-        let span = expr.span();
+        let start = brief(expr);
+        use BinaryOperator as B;
+        let span = match expr {
+            Expr::BinaryOp { op: B::Plus | B::Minus | B::Multiply | B::Divide | B::Modulo, .. } | Expr::Function(_) => whole(expr),
+            _ => Span::empty(),
+        };
         let result = expression::after(expr);
         self.place(expr, span);
-        self.flow(result, span)
+        self.flow(result, || if start == Span::empty() { whole(expr) } else { start })
     }
 }

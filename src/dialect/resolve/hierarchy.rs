@@ -3,9 +3,11 @@
 //! The rows that START WITH selects are the anchor; each step joins the relation to the rows of the step before, which
 //! PRIOR names. LEVEL, CONNECT_BY_ROOT and SYS_CONNECT_BY_PATH are columns that the recursion carries along.
 
+use std::ops::ControlFlow;
+
 use sqlparser::ast::{
     ConnectByKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, Select, SelectItem, SetExpr, Statement,
-    TableAlias, TableFactor, TableWithJoins,
+    TableAlias, TableFactor, TableWithJoins, VisitMut, VisitorMut,
 };
 
 use super::{
@@ -14,7 +16,7 @@ use super::{
     join::{conjuncts, owner, owners},
     outside_queries, quoted,
 };
-use crate::dialect::{SqlError, parse};
+use crate::dialect::{SqlError, operator, parse};
 
 const ROWS: &str = "__HIERARCHY";
 const PARENT: &str = "__PRIOR";
@@ -30,6 +32,8 @@ struct Carried {
 impl Resolver<'_> {
     pub(super) fn hierarchy(&mut self, select: &mut Select) -> Result<(), SqlError> {
         name_relations(&mut select.from);
+        // the parts of the query go through text once more
+        let _ = select.visit(&mut Plain);
         let mut relations = vec![];
         for from in &mut select.from {
             relations.extend(self.relations(from)?);
@@ -162,6 +166,20 @@ impl Resolver<'_> {
         }
         select.from = from;
         Ok(())
+    }
+}
+
+/// Operators without the places that the lowering gave them.
+struct Plain;
+
+impl VisitorMut for Plain {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::BinaryOp { op, .. } = expr {
+            operator::plain(op);
+        }
+        ControlFlow::Continue(())
     }
 }
 

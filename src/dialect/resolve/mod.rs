@@ -19,8 +19,8 @@ mod select;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Expr, Ident, ObjectName, OrderBy, OrderByExpr, OrderByKind, Query, SetExpr, SetOperator, SetQuantifier, Spanned, Value, VisitMut,
-    VisitorMut,
+    Expr, Ident, ObjectName, OrderBy, OrderByExpr, OrderByKind, Query, SetExpr, SetOperator, SetQuantifier, Spanned, TableAlias,
+    TableFactor, Value, VisitMut, VisitorMut,
 };
 
 use super::{SqlError, lower::stored};
@@ -88,6 +88,7 @@ impl Resolver<'_> {
                         }
                         let names = if listed.is_empty() { anchor } else { Some(listed.clone()) };
                         self.ctes.push((name.clone(), names.clone()));
+                        name_itself(right, &name);
                         self.set_expr(right)?;
                         self.ctes.pop();
                         names
@@ -206,6 +207,24 @@ pub(super) fn outside_queries<V: VisitMut>(
         ControlFlow::Break(e) => Err(e),
         ControlFlow::Continue(()) => Ok(()),
     }
+}
+
+/// The recursion reads itself under an alias: the planner folds the bare name of its working table.
+fn name_itself(set: &mut SetExpr, name: &str) {
+    struct Itself<'a>(&'a str);
+    impl VisitorMut for Itself<'_> {
+        type Break = ();
+
+        fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+            if let TableFactor::Table { name, alias: alias @ None, .. } = factor
+                && matches!(name.0.as_slice(), [part] if part.as_ident().is_some_and(|i| stored(i) == self.0))
+            {
+                *alias = Some(TableAlias { explicit: true, name: quoted(self.0), columns: vec![], at: None });
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let _ = set.visit(&mut Itself(name));
 }
 
 /// Whether the right part of a UNION names the CTE itself.

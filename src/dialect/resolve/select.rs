@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
-use sqlparser::ast::{
-    ExcludeSelectItem, Expr, GroupByExpr, Ident, OrderBy, OrderByKind, RenameSelectItem, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, Spanned, Value, VisitMut, WildcardAdditionalOptions,
+use sqlparser::{
+    ast::{
+        ExcludeSelectItem, Expr, GroupByExpr, Ident, OrderBy, OrderByKind, RenameSelectItem, Select, SelectItem,
+        SelectItemQualifiedWildcardKind, Spanned, Value, VisitMut, WildcardAdditionalOptions,
+    },
+    tokenizer::Span,
 };
 
 use super::{REPEATED, Resolver, column, columns::Relation, outside_queries, quoted};
@@ -167,7 +170,11 @@ fn number(text: &str) -> Option<usize> {
 }
 
 fn position(expr: &mut Expr, all: Option<&[Expr]>, relations: &[Relation], sql: &str) -> Result<(), SqlError> {
-    let span = expr.span();
+    let span = match expr {
+        Expr::Value(v) => v.span,
+        Expr::CompoundIdentifier(parts) => Span::union_iter(parts.iter().map(|p| p.span)),
+        _ => return Ok(()),
+    };
     let wrong = |n: usize, count: usize| {
         let columns = if count == 1 { "column" } else { "columns" };
         SqlError::new("sql/unknown-column", format!("there is no column `${n}`: the relations have {count} {columns}")).at(sql, span)
@@ -225,7 +232,7 @@ fn aliases(select: &mut Select, known: &[String], sql: &str) -> Result<(), SqlEr
         return Ok(());
     }
     let mut budget = EXPANDED_LIMIT;
-    let mut fail = |result: Result<(), SqlError>, span| result.map_err(|e: SqlError| e.at(sql, span));
+    let fail = |result: Result<(), SqlError>, span| result.map_err(|e: SqlError| e.at(sql, span));
     for item in &mut select.projection {
         let span = item.span();
         match item {
@@ -259,7 +266,7 @@ fn aliases(select: &mut Select, known: &[String], sql: &str) -> Result<(), SqlEr
         }
     }
     for window in &mut select.named_window {
-        fail(substitute(&mut window.1, &table, known, &mut vec![], &mut budget), sqlparser::tokenizer::Span::empty())?;
+        fail(substitute(&mut window.1, &table, known, &mut vec![], &mut budget), Span::empty())?;
     }
     Ok(())
 }

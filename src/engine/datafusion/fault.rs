@@ -54,7 +54,10 @@ pub(super) fn plan(sql: &str, error: &DataFusionError) -> EngineError {
         }
         _ => classify(sql, root),
     };
-    fault.message = fault.message.split(REPEATED).next().unwrap_or_default().to_owned();
+    while let Some(at) = fault.message.find(REPEATED) {
+        let digits = fault.message[at + 1..].chars().take_while(char::is_ascii_digit).count();
+        fault.message.replace_range(at..at + 1 + digits, "");
+    }
     if fault.at.is_none() {
         fault.at = at.or_else(|| place_of_value(sql, &fault));
     }

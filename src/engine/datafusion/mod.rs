@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `planner.rs` | text -> lowered statement -> logical plan; tables and views opened as they are named |
 //! | `execution.rs` | plans to rows or to data files |
-//! | `prepare.rs` | SQL functions, sequences, older versions, RESULT_SCAN, PIVOT's ANY |
+//! | `prepare.rs` | SQL functions, sequences, older versions, RESULT_SCAN |
+//! | `pivot.rs` | the values of PIVOT's ANY |
 //! | `publish.rs` | materializations: table, view, incremental strategies |
 //! | `landing.rs` | rows of sources with their positions |
 //! | `session.rs` | statements of a script: queries, variables, transactions |
@@ -16,7 +17,9 @@
 //! | `statement.rs` | INSERT, UPDATE, DELETE, MERGE |
 //! | `change.rs` | copy-on-write: staged rows, touched files |
 //! | `catalog.rs` | relations and their columns |
-//! | `listing.rs` | SHOW, DESCRIBE |
+//! | `listing.rs` | SHOW |
+//! | `description.rs` | DESCRIBE, SHOW FUNCTIONS, SHOW ... KEYS |
+//! | `ddl.rs` | GET_DDL |
 //! | `parameter.rs` | session parameters, as SHOW lists them |
 //! | `information.rs` | INFORMATION_SCHEMA |
 //! | `fault.rs` | DataFusion's errors in the user's terms |
@@ -25,7 +28,9 @@ mod alteration;
 mod catalog;
 mod change;
 mod counter;
+mod ddl;
 mod definition;
+mod description;
 mod execution;
 mod fault;
 mod history;
@@ -34,12 +39,15 @@ mod landing;
 mod listing;
 mod object;
 mod parameter;
+mod pivot;
 mod planner;
 mod prepare;
 mod publish;
 mod replacement;
 mod session;
 mod statement;
+#[cfg(test)]
+mod syntax_tests;
 #[cfg(test)]
 mod tests;
 

@@ -33,6 +33,11 @@ use crate::{
 /// Views that name views: deeper than any honest project.
 const VIEW_DEPTH: usize = 64;
 
+/// Expressions nest as deep as users write them: a thousand conditions joined by OR are a thousand levels.
+fn deep<T>(work: impl FnOnce() -> T) -> T {
+    stacker::maybe_grow(4 << 20, 64 << 20, work)
+}
+
 /// What names mean while a statement is planned.
 #[derive(Clone)]
 pub(super) struct Scope {
@@ -114,10 +119,11 @@ impl Inner {
 
     async fn plan_here(&self, sql: &str, mut query: Query, scope: &Scope) -> Result<LogicalPlan, EngineError> {
         let mut own = scope.clone();
-        lower::name_columns(&mut query);
+        deep(|| lower::name_columns(&mut query));
+        self.put_ddl(&mut query, scope).await?;
         self.prepare(sql, &mut query, &mut own).await?;
         let scope = &own;
-        lower::lower_query(sql, &mut query, &scope.lowering).map_err(fault::sql)?;
+        deep(|| lower::lower_query(sql, &mut query, &scope.lowering)).map_err(fault::sql)?;
         let mut statement = Statement::Query(Box::new(query));
         let mut tables = HashMap::new();
         let itself = recursive_ctes(&statement);
@@ -136,7 +142,7 @@ impl Inner {
         }
         if let Statement::Query(query) = &mut statement {
             let known = KnownColumns { schema: &scope.schema, tables: &tables };
-            resolve::resolve(sql, query, &known).map_err(fault::sql)?;
+            deep(|| resolve::resolve(sql, query, &known)).map_err(fault::sql)?;
         }
         let provider = Names { state: &self.state, expr_planners: expression_planners(&self.state), scope, tables };
         let options = ParserOptions::new()
@@ -144,11 +150,11 @@ impl Inner {
             .with_enable_ident_normalization(false)
             .with_collect_spans(true)
             .with_map_string_types_to_utf8view(false);
-        let plan = SqlToRel::new_with_options(&provider, options)
-            .sql_statement_to_plan(statement)
+        let plan = deep(|| SqlToRel::new_with_options(&provider, options).sql_statement_to_plan(statement))
             .map_err(|e| self.with_nearest(fault::plan(sql, &e), scope))?;
         // coercion decides result types (of CASE, of UNION): tables and views are made with them
-        let analyzed = retag(plan).and_then(|plan| self.state.analyzer().execute_and_check(plan, self.state.config_options(), |_, _| {}));
+        let analyzer = self.state.analyzer();
+        let analyzed = deep(|| retag(plan).and_then(|plan| analyzer.execute_and_check(plan, self.state.config_options(), |_, _| {})));
         analyzed.map_err(|e| fault::plan(sql, &e))
     }
 

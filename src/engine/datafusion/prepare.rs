@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use ::datafusion::logical_expr::ScalarUDF;
 use sqlparser::ast::{
-    CastKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, PivotValueSource, Query, Spanned,
+    CastKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, Spanned,
     Statement, TableAlias, TableFactor, TableVersion, Value, VisitMut, VisitorMut,
 };
 
@@ -46,7 +46,8 @@ impl Inner {
     /// Prepares a query in place; the scope gains the local relations it needs.
     pub(super) async fn prepare(&self, sql: &str, query: &mut Query, scope: &mut Scope) -> Result<(), EngineError> {
         let snapshot = scope.clone();
-        let mut preparation = Preparation { engine: self, scope: &snapshot, sql, prepared: Prepared::default(), local: vec![], depth: 0 };
+        let mut preparation =
+            Preparation { engine: self, scope: &snapshot, sql, prepared: Prepared::default(), local: vec![], depth: 0 };
         if let ControlFlow::Break(error) = query.visit(&mut preparation) {
             return Err(error);
         }
@@ -64,8 +65,9 @@ impl Inner {
     /// The table at the version that `AT (...)` or `BEFORE (...)` names: TIMESTAMP, OFFSET in seconds, or VERSION, the
     /// number of its Delta commit.
     pub(super) async fn at_version(&self, table: LakeTable, at: &Expr, scope: &Scope) -> Result<LakeTable, EngineError> {
-        let wrong =
-            || EngineError::new("sql/time-travel", "AT and BEFORE take one of TIMESTAMP => time, OFFSET => seconds, VERSION => number");
+        let wrong = || {
+            EngineError::new("sql/time-travel", "AT and BEFORE take one of TIMESTAMP => time, OFFSET => seconds, VERSION => number")
+        };
         let Expr::Function(Function { name, args: FunctionArguments::List(list), .. }) = at else { return Err(wrong()) };
         let before = name.to_string().eq_ignore_ascii_case("before");
         let [argument] = list.args.as_slice() else { return Err(wrong()) };
@@ -106,49 +108,6 @@ impl Inner {
             None => Err(EngineError::new("sql/time-travel", format!("the table `{relation}` has no data for that time"))
                 .help("the time is before its creation, or its history is gone")),
         }
-    }
-
-    /// `IN (ANY ...)` and `IN (subquery)` of PIVOT become lists of the values that there are.
-    async fn list_pivots(&self, sql: &str, query: &mut Query, scope: &Scope) -> Result<(), EngineError> {
-        let mut found = Pivots { withs: vec![], wanted: vec![], values: None, next: 0 };
-        let _ = query.visit(&mut found);
-        if found.wanted.is_empty() {
-            return Ok(());
-        }
-        let mut lists = vec![];
-        for text in &found.wanted {
-            let plan = self.plan_query(text, scope).await.map_err(|e| EngineError { at: None, ..e })?;
-            let of = plan.schema().field(0).clone();
-            let (_, batches) = self.rows(sql, plan).await?;
-            let of = crate::dialect::types::Type::of(&of);
-            let mut values = vec![];
-            for batch in batches {
-                let texts = crate::dialect::function::value::to_text(batch.column(0), of).map_err(|e| fault::plan(sql, &e))?;
-                values.extend(texts.iter().flatten().map(|t| {
-                    let literal = |v: Value| Expr::Value(v.with_empty_span());
-                    let value = match of {
-                        crate::dialect::types::Type::Number { .. } => literal(Value::Number(t.to_owned(), false)),
-                        crate::dialect::types::Type::Varchar => literal(Value::SingleQuotedString(t.to_owned())),
-                        other => Expr::Cast {
-                            kind: CastKind::DoubleColon,
-                            expr: Box::new(literal(Value::SingleQuotedString(t.to_owned()))),
-                            data_type: parse::parse_type(&other.to_string()).unwrap_or(sqlparser::ast::DataType::Text),
-                            array: false,
-                            format: None,
-                        },
-                    };
-                    sqlparser::ast::ExprWithAlias { expr: value, alias: None }
-                }));
-            }
-            if values.is_empty() {
-                return Err(EngineError::new("sql/pivot", "PIVOT has no values to make columns of: its query has no rows"));
-            }
-            lists.push(values);
-        }
-        found.values = Some(lists);
-        found.next = 0;
-        let _ = query.visit(&mut found);
-        Ok(())
     }
 
     /// A function's body can be planned with its arguments.
@@ -311,12 +270,7 @@ impl Preparation<'_> {
         flow
     }
 
-    fn table_function(
-        &mut self,
-        name: &ObjectName,
-        args: &[FunctionArg],
-        alias: Option<TableAlias>,
-    ) -> ControlFlow<EngineError, Option<TableFactor>> {
+    fn table_function(&mut self, name: &ObjectName, args: &[FunctionArg], alias: Option<TableAlias>) -> ControlFlow<EngineError, Option<TableFactor>> {
         let word = name.to_string().to_lowercase();
         match word.as_str() {
             "result_scan" => {
@@ -426,8 +380,7 @@ fn arguments_for(overload: &FunctionOverload, args: &[FunctionArg]) -> Result<Op
     for (i, arg) in args.iter().enumerate() {
         let (at, value) = match arg {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => (i, e),
-            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(e), .. }
-            | FunctionArg::ExprNamed { name: Expr::Identifier(name), arg: FunctionArgExpr::Expr(e), .. } => {
+            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(e), .. } | FunctionArg::ExprNamed { name: Expr::Identifier(name), arg: FunctionArgExpr::Expr(e), .. } => {
                 let wanted = lower::stored(name);
                 match overload.arguments.iter().position(|a| a.name == wanted) {
                     Some(at) => (at, e),
@@ -568,60 +521,5 @@ impl VisitorMut for Preparation<'_> {
             }
             _ => ControlFlow::Continue(()),
         }
-    }
-}
-
-/// PIVOTs whose values are not listed: first their queries are collected, then the lists put in.
-struct Pivots {
-    withs: Vec<String>,
-    wanted: Vec<String>,
-    values: Option<Vec<Vec<sqlparser::ast::ExprWithAlias>>>,
-    next: usize,
-}
-
-impl VisitorMut for Pivots {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        if let Some(with) = &query.with {
-            self.withs.push(with.to_string());
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        if query.with.is_some() {
-            self.withs.pop();
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
-        let TableFactor::Pivot { table, value_column, value_source, .. } = factor else { return ControlFlow::Continue(()) };
-        let text = match value_source {
-            PivotValueSource::List(_) => return ControlFlow::Continue(()),
-            PivotValueSource::Any(order) => {
-                let column = value_column.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
-                let last = value_column.last().map(ToString::to_string).unwrap_or_default();
-                let last = last.rsplit('.').next().unwrap_or_default().to_owned();
-                let order = if order.is_empty() { last } else { order.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ") };
-                format!("select {column} from {table} where {column} is not null group by {column} order by {order}")
-            }
-            PivotValueSource::Subquery(query) => query.to_string(),
-        };
-        if let Some(values) = &mut self.values {
-            if let Some(list) = values.get_mut(self.next) {
-                *value_source = PivotValueSource::List(std::mem::take(list));
-            }
-            self.next += 1;
-        } else {
-            // innermost WITH last; each is put around the next
-            let mut nested = text;
-            for with in self.withs.iter().rev() {
-                nested = format!("{with} select * from ({nested}) as v");
-            }
-            self.wanted.push(nested);
-        }
-        ControlFlow::Continue(())
     }
 }

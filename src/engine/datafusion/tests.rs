@@ -10,12 +10,12 @@ use crate::{
     names::RelationName,
 };
 
-fn engine(folder: &tempfile::TempDir) -> LocalEngine {
+pub(super) fn engine(folder: &tempfile::TempDir) -> LocalEngine {
     let options = LocalOptions { path: "warehouse".into(), database: "db".into(), schema: "s".into(), memory_limit: None };
     LocalEngine::open(folder.path(), &options).expect("opens")
 }
 
-fn shown(outcome: &Outcome) -> String {
+pub(super) fn shown(outcome: &Outcome) -> String {
     let mut lines = vec![];
     for batch in &outcome.batches {
         let columns: Vec<_> =
@@ -27,7 +27,7 @@ fn shown(outcome: &Outcome) -> String {
     lines.join("\n")
 }
 
-async fn script(session: &mut dyn Session, text: &str) -> Result<Outcome, EngineError> {
+pub(super) async fn script(session: &mut dyn Session, text: &str) -> Result<Outcome, EngineError> {
     let mut last = None;
     for range in session.split(text) {
         last = Some(
@@ -40,7 +40,7 @@ async fn script(session: &mut dyn Session, text: &str) -> Result<Outcome, Engine
     Ok(last.expect("a statement"))
 }
 
-async fn check(text: &str, expected: &str) {
+pub(super) async fn check(text: &str, expected: &str) {
     let folder = tempfile::tempdir().expect("temp");
     let engine = engine(&folder);
     let outcome = script(engine.session().as_mut(), text).await.unwrap_or_else(|e| panic!("{e:?}\n{text}"));
@@ -143,10 +143,10 @@ async fn errors_name_the_cause_and_the_place() {
     for (sql, code, at) in [
         ("select ab from (select 1 as abc) t", "sql/unknown-column", Some("ab")),
         ("select * from nowhere", "sql/unknown-table", Some("nowhere")),
-        ("select 1 / 0", "sql/division-by-zero", None),
+        ("select 1 / 0", "sql/division-by-zero", Some("1 / 0")),
         ("select frobnicate(1)", "sql/unknown-function", Some("frobnicate")),
         ("selec 1", "sql/syntax", Some("selec")),
-        ("select 'x'::int", "sql/value", None),
+        ("select 'x'::int", "sql/value", Some("'x'")),
     ] {
         let error = engine.session().execute(sql).await.expect_err(sql);
         assert_eq!((error.code, error.at.as_ref().map(|r| &sql[r.clone()])), (code, at), "{sql}: {error:?}");
