@@ -95,7 +95,6 @@ pub enum Command {
         name: ObjectName,
         arguments: Vec<String>,
     },
-    /// DESCRIBE RESULT of the last query.
     Show(Box<Show>),
     Truncate {
         name: ObjectName,
@@ -178,6 +177,15 @@ pub fn parse_command(sql: &str) -> Result<Command, SqlError> {
         "START" if g.is("START TRANSACTION") => Some(transaction(&mut g, Command::Begin)?),
         "COMMIT" => Some(transaction(&mut g, Command::Commit)?),
         "ROLLBACK" => Some(transaction(&mut g, Command::Rollback)?),
+        "EXPLAIN" if g.is("EXPLAIN USING") => {
+            for _ in 0..3 {
+                g.skip();
+            }
+            // as text whatever is asked for; spaces keep the places of what follows
+            let start = g.here().start;
+            let text = format!("EXPLAIN{}{}", " ".repeat(start.saturating_sub(7)), sql.get(start..).unwrap_or_default());
+            return parse::parse_statement(&text).map(|s| Command::Sql(Box::new(s)));
+        }
         "INSERT" if g.is("INSERT ALL") || g.is("INSERT FIRST") || g.is("INSERT OVERWRITE ALL") || g.is("INSERT OVERWRITE FIRST") => {
             Some(insert_all(&mut g)?)
         }

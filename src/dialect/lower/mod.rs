@@ -108,7 +108,16 @@ impl Lowering<'_> {
     fn flow(&self, result: Result<(), SqlError>, span: impl FnOnce() -> Span) -> ControlFlow<SqlError> {
         match result {
             Ok(()) => ControlFlow::Continue(()),
-            Err(e) => ControlFlow::Break(e.at(self.sql, span())),
+            Err(e) => {
+                let mut e = e.at(self.sql, span());
+                // some nodes have no place of their own: the statement's first word stands for it
+                if e.at.is_none() {
+                    let start = self.sql.len() - self.sql.trim_start().len();
+                    let end = self.sql[start..].find(char::is_whitespace).map_or(self.sql.len(), |n| start + n);
+                    e.at = Some(start..end);
+                }
+                ControlFlow::Break(e)
+            }
         }
     }
 }

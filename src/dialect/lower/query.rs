@@ -117,6 +117,11 @@ fn select(select: &mut Select) -> Result<(), SqlError> {
 /// The column name that Snowflake gives to an expression without an alias: its text in upper case.
 fn unnamed(expr: &Expr) -> Option<String> {
     match expr {
+        Expr::CompoundIdentifier(parts)
+            if parts.last().is_some_and(|p| p.quote_style.is_none() && p.value.eq_ignore_ascii_case("nextval")) =>
+        {
+            Some("NEXTVAL".into())
+        }
         Expr::Identifier(_) | Expr::CompoundIdentifier(_) => None,
         // a position takes its name where the columns are known
         Expr::Value(v) if matches!(&v.value, Value::Placeholder(p) if p[1..].chars().all(|c| c.is_ascii_digit())) => None,

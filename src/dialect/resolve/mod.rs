@@ -6,6 +6,7 @@
 //! | `columns.rs` | nothing: which columns the relations of a FROM have |
 //! | `select.rs` | aliases used beside their definition, `$1`, columns named twice, wildcards with options |
 //! | `join.rs` | outer joins written `(+)`, columns merged by USING and NATURAL |
+//! | `subquery.rs` | EXISTS as a value, tuples IN a subquery, a lone VALUES |
 //! | `hierarchy.rs` | CONNECT BY to a recursive CTE |
 //!
 //! A real column wins over an alias of the same name, everywhere but in ORDER BY (Snowflake documentation, "SELECT").
@@ -15,6 +16,7 @@ mod columns;
 mod hierarchy;
 mod join;
 mod select;
+mod subquery;
 
 use std::ops::ControlFlow;
 
@@ -36,6 +38,7 @@ pub trait Columns {
 
 /// Rewrites a lowered query in place.
 pub fn resolve(sql: &str, query: &mut Query, catalog: &dyn Columns) -> Result<(), SqlError> {
+    subquery::named_values(query);
     Resolver { sql, catalog, ctes: vec![] }.query(query).map(|_| ())
 }
 

@@ -28,6 +28,14 @@ impl Resolver<'_> {
             relations.extend(self.relations(from)?);
         }
         super::join::outer_joins(select, &relations, self.sql)?;
+        for item in &mut select.projection {
+            if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
+                super::subquery::exists_as_value(expr)?;
+            }
+        }
+        if let Some(selection) = &mut select.selection {
+            super::subquery::tuples_in(selection)?;
+        }
         let merged = super::join::merged_columns(select, &relations);
         self.subqueries(&mut select.projection)?;
         for part in [&mut select.selection, &mut select.having, &mut select.qualify].into_iter().flatten() {

@@ -81,7 +81,9 @@ impl Inner {
         };
         let full = arguments.get(2).is_some_and(|f| f.eq_ignore_ascii_case("true"));
         let (name, types) = match name.split_once('(') {
-            Some((name, types)) => (name, types.trim_end_matches(')').split(',').map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).collect()),
+            Some((name, types)) => {
+                (name, types.trim_end_matches(')').split(',').map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).collect())
+            }
             None => (name.as_str(), vec![]),
         };
         let parsed = parse::parse_expression(name).map_err(|_| EngineError::new("sql/name", format!("`{name}` is not a name")))?;

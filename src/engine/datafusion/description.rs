@@ -73,8 +73,21 @@ impl Inner {
             rows.extend(names.iter().map(|n| row(n, None, format!("{n}(...)"), false, String::new())));
         }
         let columns = [
-            "@created_on", "name", "schema_name", "is_builtin", "is_aggregate", "is_ansi", "#min_num_arguments", "#max_num_arguments",
-            "arguments", "description", "catalog_name", "is_table_function", "valid_for_clustering", "is_secure", "is_external_function",
+            "@created_on",
+            "name",
+            "schema_name",
+            "is_builtin",
+            "is_aggregate",
+            "is_ansi",
+            "#min_num_arguments",
+            "#max_num_arguments",
+            "arguments",
+            "description",
+            "catalog_name",
+            "is_table_function",
+            "valid_for_clustering",
+            "is_secure",
+            "is_external_function",
             "language",
         ];
         table(&columns, &kept(show, 1, rows))
@@ -108,8 +121,12 @@ impl Inner {
             let created = found.times().0.map(|t| t.to_string());
             for constraint in Constraint::list(&found.properties()).into_iter().filter(|c| c.kind == wanted) {
                 for (i, column) in constraint.columns.iter().enumerate() {
-                    let place =
-                        [text(relation.database.as_str()), text(relation.schema.as_str()), text(relation.name.as_str()), text(column.clone())];
+                    let place = [
+                        text(relation.database.as_str()),
+                        text(relation.schema.as_str()),
+                        text(relation.name.as_str()),
+                        text(column.clone()),
+                    ];
                     let sequence = text((i + 1).to_string());
                     let mut row = vec![created.clone()];
                     match &constraint.references {
@@ -118,7 +135,14 @@ impl Inner {
                             let part = |n: usize| parts.len().checked_sub(n).and_then(|at| parts.get(at)).map(|p| (*p).to_owned());
                             row.extend([part(3), part(2), part(1), columns.get(i).cloned()]);
                             row.extend(place);
-                            row.extend([sequence, text("NO ACTION"), text("NO ACTION"), text(constraint.name.clone()), None, text("NOT DEFERRABLE")]);
+                            row.extend([
+                                sequence,
+                                text("NO ACTION"),
+                                text("NO ACTION"),
+                                text(constraint.name.clone()),
+                                None,
+                                text("NOT DEFERRABLE"),
+                            ]);
                         }
                         None => {
                             row.extend(place);
@@ -132,14 +156,36 @@ impl Inner {
         }
         if wanted == ConstraintKind::ForeignKey {
             let columns = [
-                "@created_on", "pk_database_name", "pk_schema_name", "pk_table_name", "pk_column_name", "fk_database_name", "fk_schema_name",
-                "fk_table_name", "fk_column_name", "#key_sequence", "update_rule", "delete_rule", "fk_name", "pk_name", "deferrability", "rely",
+                "@created_on",
+                "pk_database_name",
+                "pk_schema_name",
+                "pk_table_name",
+                "pk_column_name",
+                "fk_database_name",
+                "fk_schema_name",
+                "fk_table_name",
+                "fk_column_name",
+                "#key_sequence",
+                "update_rule",
+                "delete_rule",
+                "fk_name",
+                "pk_name",
+                "deferrability",
+                "rely",
                 "comment",
             ];
             return table(&columns, &kept(show, 7, rows));
         }
         let columns = [
-            "@created_on", "database_name", "schema_name", "table_name", "column_name", "#key_sequence", "constraint_name", "rely", "comment",
+            "@created_on",
+            "database_name",
+            "schema_name",
+            "table_name",
+            "column_name",
+            "#key_sequence",
+            "constraint_name",
+            "rely",
+            "comment",
         ];
         table(&columns, &kept(show, 3, rows))
     }
@@ -200,7 +246,10 @@ impl Inner {
                 let relation = relation_of(name, &scope.schema)?;
                 let file = self.lake.function(&relation).map_err(fault::lake)?.unwrap_or_default();
                 let Some(at) = super::object::overload_at(&file, arguments) else {
-                    return Err(EngineError::new("sql/unknown-function", format!("there is no function `{relation}` with these arguments")));
+                    return Err(EngineError::new(
+                        "sql/unknown-function",
+                        format!("there is no function `{relation}` with these arguments"),
+                    ));
                 };
                 let overload = &file.overloads[at];
                 let signature: Vec<String> = overload.arguments.iter().map(|a| format!("{} {}", a.name, a.data_type)).collect();
@@ -228,9 +277,8 @@ impl Inner {
             }
             constraints = Constraint::list(&found.properties());
         }
-        let within = |kind: ConstraintKind, column: &str| {
-            constraints.iter().any(|c| c.kind == kind && c.columns.iter().any(|name| name == column))
-        };
+        let within =
+            |kind: ConstraintKind, column: &str| constraints.iter().any(|c| c.kind == kind && c.columns.iter().any(|name| name == column));
         let rows = columns
             .into_iter()
             .map(|c| {
@@ -252,7 +300,17 @@ impl Inner {
             })
             .collect();
         let columns = [
-            "name", "type", "kind", "null?", "default", "primary key", "unique key", "check", "expression", "comment", "policy name",
+            "name",
+            "type",
+            "kind",
+            "null?",
+            "default",
+            "primary key",
+            "unique key",
+            "check",
+            "expression",
+            "comment",
+            "policy name",
             "privacy domain",
         ];
         table(&columns, &rows)

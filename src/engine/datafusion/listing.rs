@@ -204,9 +204,7 @@ impl Inner {
                 table(&["key", "value", "default", "level", "description", "type"], &kept(show, 0, rows))
             }
             Listed::Transactions => table(&["#id", "user", "session", "name", "@started_on", "state", "scope"], &vec![]),
-            Listed::Nothing => {
-                table(&["@created_on", "name", "database_name", "schema_name", "owner", "comment"], &vec![])
-            }
+            Listed::Nothing => table(&["@created_on", "name", "database_name", "schema_name", "owner", "comment"], &vec![]),
         }
     }
 
@@ -280,7 +278,8 @@ impl Inner {
                         (Some(rows.to_string()), Some(bytes.to_string()))
                     };
                     let created = found.times().0.map(|t| t.to_string());
-                    let cluster = properties.get("segue.cluster_by").filter(|k| !k.is_empty()).map(|k| format!("LINEAR{k}")).unwrap_or_default();
+                    let cluster =
+                        properties.get("segue.cluster_by").filter(|k| !k.is_empty()).map(|k| format!("LINEAR{k}")).unwrap_or_default();
                     rows.push((base, kind, created, found.comment().unwrap_or_default(), String::new(), false, size, cluster));
                 }
             }
@@ -299,14 +298,34 @@ impl Inner {
                     .map(|([name, database, schema], _, created, comment, definition, secure, ..)| {
                         let is = |b: bool| text(if b { "true" } else { "false" });
                         vec![
-                            created, name, text(""), database, schema, text(""), text(comment), text(definition), is(secure), is(false), text(""),
+                            created,
+                            name,
+                            text(""),
+                            database,
+                            schema,
+                            text(""),
+                            text(comment),
+                            text(definition),
+                            is(secure),
+                            is(false),
+                            text(""),
                             text("OFF"),
                         ]
                     })
                     .collect();
                 let columns = [
-                    "@created_on", "name", "reserved", "database_name", "schema_name", "owner", "comment", "text", "is_secure", "is_materialized",
-                    "owner_role_type", "change_tracking",
+                    "@created_on",
+                    "name",
+                    "reserved",
+                    "database_name",
+                    "schema_name",
+                    "owner",
+                    "comment",
+                    "text",
+                    "is_secure",
+                    "is_materialized",
+                    "owner_role_type",
+                    "change_tracking",
                 ];
                 table(&columns, &kept(show, 1, rows))
             }
@@ -316,7 +335,17 @@ impl Inner {
                     .into_iter()
                     .map(|([name, database, schema], kind, created, comment, _, _, (count, bytes), cluster)| {
                         let mut row = vec![
-                            created, name, database, schema, text(kind), text(comment), text(cluster), count, bytes, text(""), text("1"),
+                            created,
+                            name,
+                            database,
+                            schema,
+                            text(kind),
+                            text(comment),
+                            text(cluster),
+                            count,
+                            bytes,
+                            text(""),
+                            text("1"),
                         ];
                         if !objects {
                             row.extend([text("OFF"), text("OFF"), text("N"), text("N"), text("N"), text("N")]);
@@ -327,7 +356,16 @@ impl Inner {
                     })
                     .collect();
                 let mut columns = vec![
-                    "@created_on", "name", "database_name", "schema_name", "kind", "comment", "cluster_by", "#rows", "#bytes", "owner",
+                    "@created_on",
+                    "name",
+                    "database_name",
+                    "schema_name",
+                    "kind",
+                    "comment",
+                    "cluster_by",
+                    "#rows",
+                    "#bytes",
+                    "owner",
                     "retention_time",
                 ];
                 columns.extend(if objects {
@@ -377,8 +415,18 @@ impl Inner {
             }
         }
         let columns = [
-            "table_name", "schema_name", "column_name", "data_type", "null?", "default", "kind", "expression", "comment", "database_name",
-            "autoincrement", "schema_evolution_record",
+            "table_name",
+            "schema_name",
+            "column_name",
+            "data_type",
+            "null?",
+            "default",
+            "kind",
+            "expression",
+            "comment",
+            "database_name",
+            "autoincrement",
+            "schema_evolution_record",
         ];
         table(&columns, &kept(show, 2, rows))
     }

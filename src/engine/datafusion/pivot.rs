@@ -85,11 +85,7 @@ impl VisitorMut for Pivots {
                 let column = value_column.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
                 let last = value_column.last().map(ToString::to_string).unwrap_or_default();
                 let last = last.rsplit('.').next().unwrap_or_default().to_owned();
-                let order = if order.is_empty() {
-                    last
-                } else {
-                    order.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-                };
+                let order = if order.is_empty() { last } else { order.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ") };
                 format!("select {column} from {table} where {column} is not null group by {column} order by {order}")
             }
             PivotValueSource::Subquery(query) => query.to_string(),

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use ::datafusion::logical_expr::ScalarUDF;
 use sqlparser::ast::{
-    CastKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, Spanned,
-    Statement, TableAlias, TableFactor, TableVersion, Value, VisitMut, VisitorMut,
+    CastKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, Spanned, Statement, TableAlias,
+    TableFactor, TableVersion, Value, VisitMut, VisitorMut,
 };
 
 use super::{
@@ -46,8 +46,7 @@ impl Inner {
     /// Prepares a query in place; the scope gains the local relations it needs.
     pub(super) async fn prepare(&self, sql: &str, query: &mut Query, scope: &mut Scope) -> Result<(), EngineError> {
         let snapshot = scope.clone();
-        let mut preparation =
-            Preparation { engine: self, scope: &snapshot, sql, prepared: Prepared::default(), local: vec![], depth: 0 };
+        let mut preparation = Preparation { engine: self, scope: &snapshot, sql, prepared: Prepared::default(), local: vec![], depth: 0 };
         if let ControlFlow::Break(error) = query.visit(&mut preparation) {
             return Err(error);
         }
@@ -65,9 +64,8 @@ impl Inner {
     /// The table at the version that `AT (...)` or `BEFORE (...)` names: TIMESTAMP, OFFSET in seconds, or VERSION, the
     /// number of its Delta commit.
     pub(super) async fn at_version(&self, table: LakeTable, at: &Expr, scope: &Scope) -> Result<LakeTable, EngineError> {
-        let wrong = || {
-            EngineError::new("sql/time-travel", "AT and BEFORE take one of TIMESTAMP => time, OFFSET => seconds, VERSION => number")
-        };
+        let wrong =
+            || EngineError::new("sql/time-travel", "AT and BEFORE take one of TIMESTAMP => time, OFFSET => seconds, VERSION => number");
         let Expr::Function(Function { name, args: FunctionArguments::List(list), .. }) = at else { return Err(wrong()) };
         let before = name.to_string().eq_ignore_ascii_case("before");
         let [argument] = list.args.as_slice() else { return Err(wrong()) };
@@ -270,7 +268,12 @@ impl Preparation<'_> {
         flow
     }
 
-    fn table_function(&mut self, name: &ObjectName, args: &[FunctionArg], alias: Option<TableAlias>) -> ControlFlow<EngineError, Option<TableFactor>> {
+    fn table_function(
+        &mut self,
+        name: &ObjectName,
+        args: &[FunctionArg],
+        alias: Option<TableAlias>,
+    ) -> ControlFlow<EngineError, Option<TableFactor>> {
         let word = name.to_string().to_lowercase();
         match word.as_str() {
             "result_scan" => {
@@ -380,7 +383,8 @@ fn arguments_for(overload: &FunctionOverload, args: &[FunctionArg]) -> Result<Op
     for (i, arg) in args.iter().enumerate() {
         let (at, value) = match arg {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => (i, e),
-            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(e), .. } | FunctionArg::ExprNamed { name: Expr::Identifier(name), arg: FunctionArgExpr::Expr(e), .. } => {
+            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(e), .. }
+            | FunctionArg::ExprNamed { name: Expr::Identifier(name), arg: FunctionArgExpr::Expr(e), .. } => {
                 let wanted = lower::stored(name);
                 match overload.arguments.iter().position(|a| a.name == wanted) {
                     Some(at) => (at, e),

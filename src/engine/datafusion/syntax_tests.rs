@@ -9,7 +9,10 @@ async fn clauses_answer_as_snowflake_answers() {
     for (sql, expected) in [
         ("select * from sales pivot(sum(amount) for month in ('JAN', 'FEB', 'MAR')) order by empid", "1|14|5|NULL\n2|45|2|NULL"),
         ("select * from sales pivot(sum(amount) for month in (any order by month)) order by empid", "1|5|14\n2|2|45"),
-        ("select * from sales pivot(sum(amount) for month in ('JAN' as j, 'MAR') default on null (0)) as p (id, a, b) order by id", "1|14|0\n2|45|0"),
+        (
+            "select * from sales pivot(sum(amount) for month in ('JAN' as j, 'MAR') default on null (0)) as p (id, a, b) order by id",
+            "1|14|0\n2|45|0",
+        ),
         ("select * from (select 1 as id, 2 as a, null::int as b) unpivot(v for n in (a, b))", "1|A|2"),
         ("select * from (select 1 as id, 2 as a, null::int as b) unpivot include nulls (v for n in (a, b)) order by n", "1|A|2\n1|B|NULL"),
         ("select empid * 2 as double, double + 1 as more from sales where double > 2 and amount = 2", "4|5"),
@@ -28,22 +31,28 @@ async fn clauses_answer_as_snowflake_answers() {
         ("select count(*) from sales tablesample (2 rows)", "2"),
         ("select 1 as x, 2 as x", "1|2"),
         ("select 5 from dual", "5"),
-        ("select a, l, r from (select 1 as a, 'l' as l) x full join (select 2 as a, 'r' as r) y using (a) order by a", "1|l|NULL\n2|NULL|r"),
-        ("select * from (select 1 as a, 'l' as l) x natural right join (select 2 as a, 'r' as r) y", "2|NULL|r"),
         (
-            "select x.a, y.b from (values (1), (2)) as x (a), (values (1, 'q')) as y (a, b) where x.a = y.a(+) order by 1",
-            "1|q\n2|NULL",
+            "select a, l, r from (select 1 as a, 'l' as l) x full join (select 2 as a, 'r' as r) y using (a) order by a",
+            "1|l|NULL\n2|NULL|r",
         ),
+        ("select * from (select 1 as a, 'l' as l) x natural right join (select 2 as a, 'r' as r) y", "2|NULL|r"),
+        ("select x.a, y.b from (values (1), (2)) as x (a), (values (1, 'q')) as y (a, b) where x.a = y.a(+) order by 1", "1|q\n2|NULL"),
         (
             "select l.t, r.t from (values (5), (1)) as l (t) asof join (values (2), (4), (6)) as r (t) match_condition (l.t >= r.t) order by 1",
             "1|NULL\n5|4",
         ),
-        ("with r (n, s) as (select 1, 'x' union all select n + 1, s || 'y' from r where n < 3) select * from r order by n", "1|x\n2|xy\n3|xyy"),
+        (
+            "with r (n, s) as (select 1, 'x' union all select n + 1, s || 'y' from r where n < 3) select * from r order by n",
+            "1|x\n2|xy\n3|xyy",
+        ),
         ("select 1 as a, 2 as b union all by name select 3 as b, 4 as a order by a", "1|2\n4|3"),
         ("select 1 union select 2 minus select 2", "1"),
         ("create sequence s start 5 increment 2; select s.nextval, s.nextval", "5|7"),
         ("select 1 as q; select * from table(result_scan(last_query_id()))", "1"),
-        ("create function f(a int) returns int as 'a + 1'; create function f(a varchar) returns varchar as $$ a || '!' $$; select f(1), f('x')", "2|x!"),
+        (
+            "create function f(a int) returns int as 'a + 1'; create function f(a varchar) returns varchar as $$ a || '!' $$; select f(1), f('x')",
+            "2|x!",
+        ),
         (
             "create function g(n int) returns table (x int) as 'select amount from sales where amount < n'; select x from table(g(5)) order by 1",
             "2\n4",
