@@ -114,10 +114,17 @@ fn engine(project: &Project) -> Result<Arc<dyn Engine>, Failure> {
         database: profile.database.clone(),
         schema: profile.schema.clone(),
         memory_limit: profile.memory_limit.map(|b| usize::try_from(b).unwrap_or(usize::MAX)),
+        user: user(),
     };
     let engine = LocalEngine::open(&project.root, &options)
         .map_err(|e| Failure::from(message::of_engine(e).at(profile.place.clone(), "the warehouse of this target")))?;
     Ok(Arc::new(engine))
+}
+
+/// Who runs segue, as an identifier: what CURRENT_USER says.
+fn user() -> Option<String> {
+    let name = ["USER", "LOGNAME", "USERNAME"].iter().find_map(|n| std::env::var(n).ok().filter(|v| !v.is_empty()))?;
+    Some(name.to_uppercase().chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect())
 }
 
 fn runtime() -> Result<Runtime, Failure> {

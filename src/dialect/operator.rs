@@ -16,6 +16,7 @@ use super::{
     collation,
     field::field_of,
     function::{self, Place, arithmetic::Op as Arithmetic},
+    moment,
     types::Type,
 };
 
@@ -45,12 +46,13 @@ impl ExprPlanner for SnowflakeOperators {
             let key = |e: Expr, of: Type| function::call("__collation_key", vec![text(e, of), lit(spec.clone())]);
             return Ok(PlannerResult::Original(RawBinaryExpr { op, left: key(l, left)?, right: key(r, right)? }));
         }
+        let (l, r) = match moment::operator::plan(&op, l, left, r, right)? {
+            moment::operator::Plan::Done(expr) => return Ok(PlannerResult::Planned(expr)),
+            moment::operator::Plan::Sides(left, right) => return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right })),
+            moment::operator::Plan::Other(l, r) => (l, r),
+        };
         let planned = match (&op, left, right) {
             (Op::BitwiseXor, _, _) => return plan_err!("Snowflake has no operator `^`; use POWER(a, b) or BITXOR(a, b)"),
-            (Op::Plus, Type::Date, Type::Number { .. }) => function::call("dateadd", vec![lit("day"), r, l])?,
-            (Op::Plus, Type::Number { .. }, Type::Date) => function::call("dateadd", vec![lit("day"), l, r])?,
-            (Op::Minus, Type::Date, Type::Number { .. }) => function::call("dateadd", vec![lit("day"), Expr::Negative(Box::new(r)), l])?,
-            (Op::Minus, Type::Date, Type::Date) => function::call("datediff", vec![lit("day"), r, l])?,
             (Op::Plus | Op::Minus | Op::Multiply | Op::Divide | Op::Modulo, _, _) => {
                 let Some(operation) = arithmetic(&op).filter(|_| counts(left) && counts(right)) else {
                     return Ok(PlannerResult::Original(RawBinaryExpr { op, left: l, right: r }));

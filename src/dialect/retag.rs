@@ -1,4 +1,5 @@
-//! Semi-structured types through expressions that forget field metadata: CASE, COALESCE, NULLIF, MIN...
+//! Types that field metadata tells (semi-structured ones, TIME, TIMESTAMP_TZ) through expressions that forget it: CASE,
+//! COALESCE, NULLIF, MIN...
 //!
 //! DataFusion computes a field for each projected expression; for some kinds it keeps only the Arrow type. Wherever
 //! such an expression is projected, it is wrapped into an identity function that puts the metadata back. On the way up,
@@ -47,42 +48,50 @@ fn wrap(expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
     if field.metadata().contains_key(SemiStructured::METADATA_KEY) {
         return Ok(None);
     }
-    let Some(semi) = semi_type(expr, schema) else { return Ok(None) };
+    let Some(of) = told_type(expr, schema) else { return Ok(None) };
     let (qualifier, name) = expr.qualified_name();
     let inner = match expr {
         Expr::Alias(Alias { expr, .. }) => expr.as_ref().clone(),
         other => other.clone(),
     };
-    Ok(Some(function::tag(inner, semi).alias_qualified(qualifier, name)))
+    Ok(Some(function::tag(inner, of).alias_qualified(qualifier, name)))
 }
 
-/// The semi-structured type of an expression, as far as it passes one of its arguments on.
+/// The semi-structured type of an expression.
 pub(super) fn semi_type(expr: &Expr, schema: &DFSchema) -> Option<SemiStructured> {
+    match told_type(expr, schema) {
+        Some(Type::Semi(semi)) => Some(semi),
+        _ => None,
+    }
+}
+
+/// The type of an expression that metadata would have to tell, as far as it passes one of its arguments on.
+pub(super) fn told_type(expr: &Expr, schema: &DFSchema) -> Option<Type> {
     let known = expr.to_field(schema).ok().map(|(_, f)| f);
     if let Some(field) = &known {
         match Type::of(field) {
-            Type::Semi(semi) if field.metadata().contains_key(SemiStructured::METADATA_KEY) => return Some(semi),
+            of if of.tag().is_some() && field.metadata().contains_key(SemiStructured::METADATA_KEY) => return Some(of),
             Type::Varchar => {}
             _ => return None,
         }
     }
     match expr {
-        Expr::Alias(alias) => semi_type(&alias.expr, schema),
+        Expr::Alias(alias) => told_type(&alias.expr, schema),
         Expr::Case(case) => {
-            case.when_then_expr.iter().map(|(_, then)| then.as_ref()).chain(case.else_expr.as_deref()).find_map(|e| semi_type(e, schema))
+            case.when_then_expr.iter().map(|(_, then)| then.as_ref()).chain(case.else_expr.as_deref()).find_map(|e| told_type(e, schema))
         }
         Expr::ScalarFunction(f) if matches!(f.name(), "coalesce" | "nullif" | "nvl" | "greatest" | "least") => {
-            f.args.iter().find_map(|e| semi_type(e, schema))
+            f.args.iter().find_map(|e| told_type(e, schema))
         }
         Expr::AggregateFunction(f) if matches!(f.func.name(), "first_value" | "last_value" | "min" | "max" | "any_value") => {
-            f.params.args.first().and_then(|e| semi_type(e, schema))
+            f.params.args.first().and_then(|e| told_type(e, schema))
         }
         Expr::WindowFunction(f) => f
             .params
             .args
             .first()
             .filter(|_| matches!(f.fun.name(), "first_value" | "last_value" | "lag" | "lead" | "nth_value"))
-            .and_then(|e| semi_type(e, schema)),
+            .and_then(|e| told_type(e, schema)),
         _ => None,
     }
 }

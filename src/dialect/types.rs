@@ -5,7 +5,10 @@ use std::{collections::HashMap, sync::Arc};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use sqlparser::ast::{DataType as SqlType, ExactNumberInfo, TimezoneInfo};
 
-use super::SqlError;
+use super::{
+    SqlError,
+    moment::{TIME_TAG, TZ_TAG},
+};
 use crate::names::SemiStructured;
 
 /// A Snowflake type as far as it decides values.
@@ -18,6 +21,7 @@ pub enum Type {
     Date,
     Time,
     TimestampNtz,
+    TimestampLtz,
     TimestampTz,
     Binary,
     Semi(SemiStructured),
@@ -77,9 +81,9 @@ impl Type {
             | T::String(_) => Self::Varchar,
             T::Boolean | T::Bool => Self::Boolean,
             T::Date => Self::Date,
+            T::Timestamp(_, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone) => Self::TimestampTz,
             T::Time(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => Self::Time,
             T::Timestamp(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) | T::Datetime(_) | T::TimestampNtz(_) => Self::TimestampNtz,
-            T::Timestamp(_, _) => Self::TimestampTz,
             T::Binary(_) | T::Varbinary(_) | T::Bytes(_) => Self::Binary,
             T::Array(_) => Self::Semi(SemiStructured::Array),
             T::Custom(name, modifiers) => {
@@ -150,7 +154,8 @@ impl Type {
             "DATE" => Self::Date,
             "TIME" => Self::Time,
             "DATETIME" | "TIMESTAMP" | "TIMESTAMP_NTZ" | "TIMESTAMPNTZ" | "TIMESTAMP WITHOUT TIME ZONE" => Self::TimestampNtz,
-            "TIMESTAMP_TZ" | "TIMESTAMP_LTZ" | "TIMESTAMPTZ" | "TIMESTAMPLTZ" | "TIMESTAMP WITH TIME ZONE" => Self::TimestampTz,
+            "TIMESTAMP_TZ" | "TIMESTAMPTZ" | "TIMESTAMP WITH TIME ZONE" => Self::TimestampTz,
+            "TIMESTAMP_LTZ" | "TIMESTAMPLTZ" | "TIMESTAMP WITH LOCAL TIME ZONE" => Self::TimestampLtz,
             "BINARY" | "VARBINARY" => Self::Binary,
             "VARIANT" => Self::Semi(SemiStructured::Variant),
             "ARRAY" => Self::Semi(SemiStructured::Array),
@@ -161,8 +166,15 @@ impl Type {
 
     /// What a column of this Arrow field is. List and struct layouts of DataFusion's own functions count as ARRAY and OBJECT.
     pub fn of(field: &Field) -> Self {
-        if let Some(semi) = field.metadata().get(SemiStructured::METADATA_KEY).and_then(|t| SemiStructured::parse(t)) {
-            return Self::Semi(semi);
+        match field.metadata().get(SemiStructured::METADATA_KEY).map(String::as_str) {
+            Some(TIME_TAG) => return Self::Time,
+            Some(TZ_TAG) => return Self::TimestampTz,
+            Some(tag) => {
+                if let Some(semi) = SemiStructured::parse(tag) {
+                    return Self::Semi(semi);
+                }
+            }
+            None => {}
         }
         match field.data_type() {
             DataType::Boolean => Self::Boolean,
@@ -177,7 +189,7 @@ impl Type {
             DataType::Date32 | DataType::Date64 => Self::Date,
             DataType::Time32(_) | DataType::Time64(_) => Self::Time,
             DataType::Timestamp(_, None) => Self::TimestampNtz,
-            DataType::Timestamp(_, Some(_)) => Self::TimestampTz,
+            DataType::Timestamp(_, Some(_)) => Self::TimestampLtz,
             DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => Self::Binary,
             DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) => Self::Semi(SemiStructured::Array),
             DataType::Struct(_) | DataType::Map(..) => Self::Semi(SemiStructured::Object),
@@ -192,23 +204,46 @@ impl Type {
             Self::Number { precision, scale: 0 } if !(NARROW_INTEGER + 1..=WIDEST_INTEGER).contains(&precision) => DataType::Int64,
             Self::Number { precision, scale } => DataType::Decimal128(precision, scale),
             Self::Float => DataType::Float64,
-            Self::Varchar | Self::Semi(_) => DataType::Utf8,
+            Self::Varchar | Self::Semi(_) | Self::Time | Self::TimestampTz => DataType::Utf8,
             Self::Boolean => DataType::Boolean,
             Self::Date => DataType::Date32,
-            Self::Time => DataType::Time64(TimeUnit::Microsecond),
             Self::TimestampNtz => DataType::Timestamp(TimeUnit::Microsecond, None),
-            Self::TimestampTz => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            Self::TimestampLtz => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
             Self::Binary => DataType::Binary,
         }
+    }
+
+    /// What the metadata of a column says where the Arrow layout does not tell the type.
+    pub fn tag(self) -> Option<&'static str> {
+        match self {
+            Self::Semi(semi) => Some(semi.as_str()),
+            Self::Time => Some(TIME_TAG),
+            Self::TimestampTz => Some(TZ_TAG),
+            _ => None,
+        }
+    }
+
+    /// A date, a time or a timestamp.
+    pub fn is_moment(self) -> bool {
+        self.is_dated() || self == Self::Time
+    }
+
+    /// A date or a timestamp.
+    pub fn is_dated(self) -> bool {
+        self == Self::Date || self.is_timestamp()
+    }
+
+    pub fn is_timestamp(self) -> bool {
+        matches!(self, Self::TimestampNtz | Self::TimestampLtz | Self::TimestampTz)
     }
 
     /// A nullable field of it.
     pub fn field(self, name: impl Into<String>) -> FieldRef {
         let mut metadata = HashMap::new();
+        if let Some(tag) = self.tag() {
+            metadata.insert(SemiStructured::METADATA_KEY.to_owned(), tag.to_owned());
+        }
         match self {
-            Self::Semi(semi) => {
-                metadata.insert(SemiStructured::METADATA_KEY.to_owned(), semi.as_str().to_owned());
-            }
             Self::Number { precision, scale: 0 } if self.is_int64() && precision != 38 => {
                 metadata.insert(PRECISION_KEY.to_owned(), precision.to_string());
             }
@@ -228,6 +263,7 @@ impl std::fmt::Display for Type {
             Self::Date => f.write_str("DATE"),
             Self::Time => f.write_str("TIME(9)"),
             Self::TimestampNtz => f.write_str("TIMESTAMP_NTZ(9)"),
+            Self::TimestampLtz => f.write_str("TIMESTAMP_LTZ(9)"),
             Self::TimestampTz => f.write_str("TIMESTAMP_TZ(9)"),
             Self::Binary => f.write_str("BINARY"),
             Self::Semi(semi) => f.write_str(semi.as_str()),
@@ -255,6 +291,10 @@ mod tests {
             ("datetime", "TIMESTAMP_NTZ(9)"),
             ("boolean", "BOOLEAN"),
             ("date", "DATE"),
+            ("time", "TIME(9)"),
+            ("timestamp_ltz(3)", "TIMESTAMP_LTZ(9)"),
+            ("timestamp_tz(9)", "TIMESTAMP_TZ(9)"),
+            ("timestamp with time zone", "TIMESTAMP_TZ(9)"),
             ("object", "OBJECT"),
         ] {
             let t = Type::parse(text).expect(text);

@@ -2,7 +2,7 @@
 //!
 //! The one place where Arrow values become text: tables, CSV, JSON, keys of look-ups.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
+use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike};
 use datafusion::arrow::{
     array::{Array, ArrayRef, AsArray},
     compute::cast,
@@ -12,7 +12,13 @@ use datafusion::arrow::{
     util::display::{ArrayFormatter, FormatOptions},
 };
 
-use crate::{dialect::variant::show::show, names::SemiStructured};
+use crate::{
+    dialect::{
+        moment::{TIME_TAG, TZ_TAG, time_of, tz_of},
+        variant::show::show,
+    },
+    names::SemiStructured,
+};
 
 /// A cell, as far as JSON and text tell kinds apart.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,6 +70,11 @@ pub fn type_name(field: &Field) -> String {
     if let Some(semi) = semi_structured(field) {
         return semi.as_str().into();
     }
+    match tag(field) {
+        Some(TIME_TAG) => return "TIME(9)".into(),
+        Some(TZ_TAG) => return "TIMESTAMP_TZ(9)".into(),
+        _ => {}
+    }
     match field.data_type() {
         t if t.is_integer() => "NUMBER(38,0)".into(),
         DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => {
@@ -74,7 +85,6 @@ pub fn type_name(field: &Field) -> String {
         DataType::Date32 | DataType::Date64 => "DATE".into(),
         DataType::Time32(_) | DataType::Time64(_) => "TIME(9)".into(),
         DataType::Timestamp(_, None) => "TIMESTAMP_NTZ(9)".into(),
-        DataType::Timestamp(_, Some(zone)) if zone.parse::<chrono::FixedOffset>().is_ok() => "TIMESTAMP_TZ(9)".into(),
         DataType::Timestamp(_, Some(_)) => "TIMESTAMP_LTZ(9)".into(),
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => "BINARY".into(),
         DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) | DataType::ListView(_) => "ARRAY".into(),
@@ -112,6 +122,19 @@ fn typed(array: &ArrayRef, field: &Field, row: usize) -> Option<Value> {
                 DataType::LargeUtf8 => array.as_string_opt::<i64>()?.value(row),
                 _ => array.as_string_view_opt()?.value(row),
             };
+            match tag(field) {
+                Some(TIME_TAG) => {
+                    let time = time_of(text)?;
+                    return Some(Value::Text(format!("{}{}", time.format("%H:%M:%S"), fraction(time.nanosecond() % 1_000_000_000, 0))));
+                }
+                Some(TZ_TAG) => {
+                    let stamp = tz_of(text)?;
+                    let offset = FixedOffset::east_opt(stamp.offset)?.to_string().replace(':', "");
+                    let nanos = stamp.wall.nanosecond() % 1_000_000_000;
+                    return Some(Value::Text(format!("{}{} {offset}", stamp.wall.format("%Y-%m-%d %H:%M:%S"), fraction(nanos, 3))));
+                }
+                _ => {}
+            }
             if semi_structured(field).is_some() { Value::Json(show(text).into_owned()) } else { Value::Text(text.to_owned()) }
         }
         DataType::Date32 => {
@@ -236,6 +259,10 @@ pub fn string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
+fn tag(field: &Field) -> Option<&str> {
+    field.metadata().get(SemiStructured::METADATA_KEY).map(String::as_str)
+}
+
 fn semi_structured(field: &Field) -> Option<SemiStructured> {
     field.metadata().get(SemiStructured::METADATA_KEY).and_then(|t| SemiStructured::parse(t))
 }
@@ -289,10 +316,15 @@ mod tests {
         check(ntz(-1), None, "TIMESTAMP_NTZ(9)", "\"1969-12-31 23:59:59.999999\"");
         let zoned = |zone: &str| Arc::new(TimestampNanosecondArray::from(vec![micros * 1000]).with_timezone(zone)) as ArrayRef;
         check(zoned("America/Los_Angeles"), None, "TIMESTAMP_LTZ(9)", "\"2024-01-31 05:30:00.000 -0800\"");
-        check(zoned("-08:00"), None, "TIMESTAMP_TZ(9)", "\"2024-01-31 05:30:00.000 -0800\"");
+        check(zoned("-08:00"), None, "TIMESTAMP_LTZ(9)", "\"2024-01-31 05:30:00.000 -0800\"");
         let json = Arc::new(StringArray::from(vec!["{\"a\":1}"])) as ArrayRef;
         let object = Field::new("x", DataType::Utf8, true).with_metadata(semi("OBJECT"));
         check(json, Some(object), "OBJECT", "\"{\\\"a\\\":1}\"");
+        let tz = Arc::new(StringArray::from(vec!["2024-01-31T21:30:00.123000Z-0800"])) as ArrayRef;
+        let field = Field::new("x", DataType::Utf8, true).with_metadata(semi("TIMESTAMP_TZ"));
+        check(tz, Some(field), "TIMESTAMP_TZ(9)", "\"2024-01-31 13:30:00.123 -0800\"");
+        let time = Arc::new(StringArray::from(vec!["13:30:00.500000000"])) as ArrayRef;
+        check(time, Some(Field::new("x", DataType::Utf8, true).with_metadata(semi("TIME"))), "TIME(9)", "\"13:30:00.5\"");
         let list = ListArray::from_iter_primitive::<Int64Type, _, _>(vec![Some(vec![Some(1), None])]);
         check(Arc::new(list), None, "ARRAY", "\"[1,null]\"");
     }

@@ -37,6 +37,11 @@ pub fn storage_field(field: &Field) -> Result<Field, LakeError> {
         DataType::Date32 | DataType::Date64 => DataType::Date32,
         DataType::Timestamp(_, None) => DataType::Timestamp(TimeUnit::Microsecond, None),
         DataType::Timestamp(_, Some(_)) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        // Delta has no time of day: the fixed-width text of TIME columns
+        DataType::Time32(_) | DataType::Time64(_) => {
+            metadata.insert(SemiStructured::METADATA_KEY.into(), "TIME".into());
+            DataType::Utf8
+        }
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => DataType::Binary,
         DataType::Dictionary(_, values) => {
             return storage_field(&Field::new(field.name(), values.as_ref().clone(), true).with_metadata(field.metadata().clone()));

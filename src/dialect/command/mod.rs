@@ -104,8 +104,11 @@ pub enum Command {
         kind: Option<Kind>,
         name: ObjectName,
     },
-    /// Roles and warehouses: nothing on one machine depends on them.
-    UseNothing,
+    /// ROLE, WAREHOUSE, SECONDARY ROLES: nothing on one machine depends on them, but they can be asked for.
+    UseNothing {
+        kind: &'static str,
+        name: String,
+    },
     Begin,
     Commit,
     Rollback,

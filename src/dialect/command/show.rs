@@ -165,13 +165,13 @@ pub(super) fn describe(g: &mut Grammar) -> Result<Command, SqlError> {
 pub(super) fn use_object(g: &mut Grammar) -> Result<Command, SqlError> {
     g.skip();
     if g.take("SECONDARY ROLES") {
-        g.rest();
-        return Ok(Command::UseNothing);
+        return Ok(Command::UseNothing { kind: "SECONDARY ROLES", name: g.rest().to_uppercase() });
     }
     for word in ["ROLE", "WAREHOUSE"] {
         if g.take(word) {
-            g.name()?;
-            return Ok(Command::UseNothing);
+            let name = g.name()?;
+            let name = name.0.last().and_then(|p| p.as_ident()).map(crate::dialect::lower::stored).unwrap_or_default();
+            return Ok(Command::UseNothing { kind: word, name });
         }
     }
     let kind = if g.take("DATABASE") {

@@ -57,6 +57,8 @@ pub struct NewColumn {
 pub struct ColumnType {
     pub data_type: Type,
     pub length: Option<u64>,
+    /// TIMESTAMP or DATETIME without a word on time zones.
+    pub unspecific: bool,
 }
 
 impl ColumnType {
@@ -76,7 +78,8 @@ impl ColumnType {
         if length.is_some_and(|l| l == 0 || l > limit) {
             return Err(SqlError::new("sql/type", format!("`{sql}` is not a type: the length is 1 to {limit}")));
         }
-        Ok(Self { data_type, length: length.filter(|l| !(data_type == Type::Varchar && *l == 16_777_216)) })
+        let unspecific = crate::dialect::lower::is_unspecific(sql);
+        Ok(Self { data_type, unspecific, length: length.filter(|l| !(data_type == Type::Varchar && *l == 16_777_216)) })
     }
 }
 

@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use datafusion::{
     arrow::{
-        array::{
-            Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, StringArray,
-            Time64MicrosecondArray, TimestampMicrosecondArray,
-        },
+        array::{Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, Int64Array, StringArray},
         compute::{CastOptions, cast_with_options},
         datatypes::{DataType, Decimal128Type, FieldRef, Float64Type, Int64Type},
     },
@@ -16,11 +13,13 @@ use datafusion::{
 };
 
 use super::{
+    binary, moment_cast,
     scalar::{Arity, CallTypes, Function, fail},
-    value::{normalised, parse_date, parse_time, parse_timestamp, to_text},
+    value::{normalised, to_text, to_text_in},
 };
 use crate::{
     dialect::{
+        settings::Settings,
         types::Type,
         variant::{Kind, kind, scalar, scan, show},
     },
@@ -28,8 +27,14 @@ use crate::{
 };
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new("__cast", Arity::Exactly(2), target, |r| convert(&r.args[0], r.types[0], r.result, Failure::Error)).natively(native),
-    Function::new("__try_cast", Arity::Exactly(2), target, |r| convert(&r.args[0], r.types[0], r.result, Failure::Null)).natively(native),
+    Function::new("__cast", Arity::Exactly(2), target, |r| convert_in(&r.args[0], r.types[0], r.result, Failure::Error, r.settings))
+        .natively(native),
+    Function::new("__try_cast", Arity::Exactly(2), target, |r| convert_in(&r.args[0], r.types[0], r.result, Failure::Null, r.settings))
+        .natively(native),
+    Function::new("system$typeof", Arity::Exactly(1), super::json::varchar, |r| {
+        let name = r.types[0].to_string();
+        super::scalar::texts(r, |_| Ok(Some(name.clone())))
+    }),
     Function::new("__tag", Arity::Exactly(2), target, |r| normalised(&r.args[0], r.result)),
 ];
 
@@ -60,21 +65,26 @@ fn native(args: &[Expr], types: &[Type]) -> Option<Expr> {
     plain.then(|| Expr::Cast(Cast::new(Box::new(args[0].clone()), target.arrow())))
 }
 
-/// The array as `to`.
+/// The array as `to`, dates and times by Snowflake's default session parameters.
 pub fn convert(array: &ArrayRef, from: Type, to: Type, failure: Failure) -> Result<ArrayRef> {
+    convert_in(array, from, to, failure, Settings::defaults())
+}
+
+/// The array as `to`.
+pub fn convert_in(array: &ArrayRef, from: Type, to: Type, failure: Failure, settings: &Settings) -> Result<ArrayRef> {
     let array = &normalised(array, from)?;
     match (from, to) {
         _ if array.data_type() == &DataType::Null => Ok(datafusion::arrow::array::new_null_array(&to.arrow(), array.len())),
         (Type::Semi(a), Type::Semi(b)) => between_semi(array, a, b, failure),
-        (_, Type::Semi(b)) => to_semi(array, from, b),
+        (_, Type::Semi(b)) => to_semi(array, from, b, settings),
         (a, b) if a == b => Ok(array.clone()),
-        (_, Type::Varchar) => Ok(Arc::new(to_text(array, from)?)),
+        (_, Type::Varchar) => Ok(Arc::new(to_text_in(array, from, settings)?)),
         (Type::Semi(_), _) => {
             let to_number = matches!(to, Type::Number { .. } | Type::Float);
             let values = array.as_string::<i32>();
-            from_text(&values.iter().map(|v| v.and_then(|v| show::cast_text(v, to_number))).collect(), to, failure)
+            from_text(&values.iter().map(|v| v.and_then(|v| show::cast_text(v, to_number))).collect(), to, failure, settings)
         }
-        (Type::Varchar, _) => from_text(&to_text(array, from)?, to, failure),
+        (Type::Varchar, _) => from_text(&to_text(array, from)?, to, failure, settings),
         (Type::Boolean, Type::Number { .. } | Type::Float) => arrow_cast(array, &to.arrow(), failure),
         (Type::Number { .. } | Type::Float, Type::Boolean) => {
             let floats = arrow_cast(array, &DataType::Float64, failure)?;
@@ -100,15 +110,10 @@ pub fn convert(array: &ArrayRef, from: Type, to: Type, failure: Failure) -> Resu
             });
             number_array(rescaled.collect::<Result<Vec<_>>>()?, precision, scale, failure)
         }
-        (Type::Number { .. } | Type::Float, Type::TimestampNtz | Type::TimestampTz | Type::Date) => {
-            from_text(&to_text(array, from)?, to, failure)
+        (Type::Number { .. } | Type::Float, to) if to.is_moment() => {
+            moment_cast::from_numbers(array, from, |_| Some(0), to, failure, settings)
         }
-        (Type::Date | Type::TimestampNtz | Type::TimestampTz, Type::Date | Type::TimestampNtz | Type::TimestampTz | Type::Time) => {
-            if from == Type::Date && to == Type::Time {
-                return fail("a DATE cannot be cast to TIME");
-            }
-            arrow_cast(array, &to.arrow(), failure)
-        }
+        (from, to) if from.is_moment() && to.is_moment() => moment_cast::between(array, from, to, settings),
         (Type::Number { .. }, Type::Float) => arrow_cast(array, &DataType::Float64, failure),
         (a, b) => fail(format!("a value of type {a} cannot be cast to {b}")),
     }
@@ -131,10 +136,18 @@ pub(super) fn rescale(value: i128, from: i8, to: i8) -> Option<i128> {
     }
 }
 
+/// The exact value of the float, rounded half away from zero: `1.1` at 18 digits is 1.100000000000000089.
 fn float_to_unscaled(v: f64, scale: i8) -> Option<i128> {
-    let scaled = v * 10_f64.powi(i32::from(scale));
-    let rounded = scaled.round();
-    (rounded.is_finite() && rounded.abs() < 1e38).then_some(rounded as i128)
+    let scale = usize::try_from(scale).ok()?;
+    if !v.is_finite() || v.abs() >= 1e38 {
+        return None;
+    }
+    // a float's digits end at last; what is cut here is far behind the one that decides
+    let text = format!("{:.*}", scale + 60, v.abs());
+    let (whole, fraction) = text.split_once('.')?;
+    let kept: i128 = format!("{whole}{}", &fraction[..scale]).parse().ok()?;
+    let rounded = if fraction.as_bytes()[scale] >= b'5' { kept.checked_add(1)? } else { kept };
+    Some(if v < 0.0 { -rounded } else { rounded })
 }
 
 /// Unscaled values in the layout of NUMBER(precision, scale), checked against the precision.
@@ -190,7 +203,10 @@ pub(super) fn parse_boolean(text: &str) -> Option<bool> {
     }
 }
 
-fn from_text(texts: &StringArray, to: Type, failure: Failure) -> Result<ArrayRef> {
+fn from_text(texts: &StringArray, to: Type, failure: Failure, settings: &Settings) -> Result<ArrayRef> {
+    if to.is_moment() {
+        return moment_cast::parse(texts, to, failure, settings);
+    }
     fn each<T>(
         texts: &StringArray,
         failure: Failure,
@@ -215,38 +231,18 @@ fn from_text(texts: &StringArray, to: Type, failure: Failure) -> Result<ArrayRef
         }
         Type::Float => Arc::new(Float64Array::from(each(texts, failure, not_recognized("Numeric value"), |t| t.trim().parse().ok())?)),
         Type::Boolean => Arc::new(BooleanArray::from(each(texts, failure, not_recognized("Boolean value"), parse_boolean)?)),
-        Type::Date => Arc::new(Date32Array::from(each(texts, failure, not_recognized("Date"), parse_date)?)),
-        Type::TimestampNtz => {
-            Arc::new(TimestampMicrosecondArray::from(each(texts, failure, not_recognized("Timestamp"), parse_timestamp)?))
-        }
-        Type::TimestampTz => Arc::new(
-            TimestampMicrosecondArray::from(each(texts, failure, not_recognized("Timestamp"), parse_timestamp)?).with_timezone("UTC"),
-        ),
-        Type::Time => Arc::new(Time64MicrosecondArray::from(each(texts, failure, not_recognized("Time"), parse_time)?)),
-        Type::Binary => {
-            let bytes = each(texts, failure, not_recognized("Binary value"), |t| {
-                let t = t.as_bytes();
-                (t.len() % 2 == 0)
-                    .then(|| {
-                        t.chunks(2)
-                            .map(|p| std::str::from_utf8(p).ok().and_then(|p| u8::from_str_radix(p, 16).ok()))
-                            .collect::<Option<Vec<u8>>>()
-                    })
-                    .flatten()
-            })?;
-            Arc::new(bytes.into_iter().collect::<BinaryArray>())
-        }
-        Type::Varchar | Type::Semi(_) => Arc::new(texts.clone()),
+        Type::Binary => binary::decode(texts, |_| Some(settings.binary_input), failure)?,
+        _ => Arc::new(texts.clone()),
     })
 }
 
-fn shorten(text: &str) -> String {
+pub(super) fn shorten(text: &str) -> String {
     if text.chars().count() > 60 { format!("{}...", text.chars().take(60).collect::<String>()) } else { text.to_owned() }
 }
 
 /// TO_VARIANT, TO_ARRAY, TO_OBJECT of a plain value.
-fn to_semi(array: &ArrayRef, from: Type, to: SemiStructured) -> Result<ArrayRef> {
-    let values = scalar::texts(array, from)?;
+fn to_semi(array: &ArrayRef, from: Type, to: SemiStructured, settings: &Settings) -> Result<ArrayRef> {
+    let values = scalar::texts_in(array, from, settings)?;
     match to {
         SemiStructured::Variant => Ok(Arc::new(values)),
         SemiStructured::Array => Ok(Arc::new(values.iter().map(|v| v.map(|v| scan::array([v]))).collect::<StringArray>())),
@@ -276,6 +272,14 @@ fn between_semi(array: &ArrayRef, from: SemiStructured, to: SemiStructured, fail
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn floats_are_exact() {
+        assert_eq!(float_to_unscaled(1.1, 18), Some(1_100_000_000_000_000_089));
+        assert_eq!(float_to_unscaled(-0.5, 0), Some(-1));
+        assert_eq!(float_to_unscaled(2.5, 0), Some(3));
+        assert_eq!(float_to_unscaled(1e40, 0), None);
+    }
 
     #[test]
     fn numbers_in_text() {

@@ -7,20 +7,26 @@ pub mod aggregate;
 pub mod arithmetic;
 mod array;
 mod array_set;
+mod binary;
 mod bits;
 mod cast;
 mod condition;
 mod date;
+mod date_build;
 mod date_format;
+mod date_part;
 mod description;
 mod edit;
 mod encoding;
+mod generate;
 mod geography;
 mod json;
 mod kind;
 mod lambda;
+mod moment_cast;
 mod network;
 mod number;
+mod number_format;
 mod object;
 mod regular;
 mod sample;
@@ -41,11 +47,11 @@ use datafusion::{
     logical_expr::{Expr, ScalarUDF},
     prelude::lit,
 };
+pub(super) use moment_cast::exact as moment_text;
 pub use scalar::{Arity, Function, Place};
 pub use structure::semi_of;
 
 use super::types::Type;
-use crate::names::SemiStructured;
 
 /// All scalar functions of our own.
 static LIBRARY: LazyLock<Vec<Arc<ScalarUDF>>> =
@@ -59,8 +65,12 @@ fn functions() -> impl Iterator<Item = &'static Function> {
         array::FUNCTIONS,
         array_set::FUNCTIONS,
         object::FUNCTIONS,
+        binary::FUNCTIONS,
         date::FUNCTIONS,
+        date_build::FUNCTIONS,
         date_format::FUNCTIONS,
+        generate::FUNCTIONS,
+        number_format::FUNCTIONS,
         arithmetic::FUNCTIONS,
         number::FUNCTIONS,
         text::FUNCTIONS,
@@ -118,6 +128,11 @@ pub fn call(name: &str, args: Vec<Expr>) -> Result<Expr> {
     }
 }
 
+/// The date part that a word names, by its canonical name.
+pub fn find_part(word: &str) -> Option<String> {
+    date_part::Part::find(word).map(|p| format!("{p:?}").to_lowercase())
+}
+
 /// Arithmetic over operands of known types, with the place that a fault of its evaluation is told at.
 pub fn arithmetic(op: arithmetic::Op, left: Expr, right: Expr, result: Type, place: Option<Place>) -> Result<Expr> {
     placed_call(op.function(), vec![left, right, lit(result.to_string())], place)
@@ -135,9 +150,9 @@ pub fn cast(expr: Expr, target: Type) -> Expr {
     call("__cast", vec![expr.clone(), lit(target.to_string())]).unwrap_or(expr)
 }
 
-/// The identity, with a semi-structured type put on the result.
-pub fn tag(expr: Expr, semi: SemiStructured) -> Expr {
-    call("__tag", vec![expr.clone(), lit(semi.as_str())]).unwrap_or(expr)
+/// The identity, with a type put on the result whose Arrow layout does not tell it.
+pub fn tag(expr: Expr, of: Type) -> Expr {
+    call("__tag", vec![expr.clone(), lit(of.to_string())]).unwrap_or(expr)
 }
 
 /// A field of a row that a table function made, with its type.

@@ -22,6 +22,7 @@ use crate::dialect::{
     SqlError,
     collation::{self, Collation},
     error::Evaluation,
+    settings::Settings,
     types::Type,
 };
 
@@ -92,12 +93,14 @@ pub struct Rows<'a> {
     pub rows: usize,
     pub result: Type,
     pub result_field: &'a FieldRef,
+    /// Parameters of the session that runs the call.
+    pub settings: &'a Settings,
 }
 
 impl Rows<'_> {
     /// An argument as text; numbers and dates in their default formats.
     pub fn text(&self, index: usize) -> Result<StringArray> {
-        super::value::to_text(&self.args[index], self.types[index])
+        super::value::to_text_in(&self.args[index], self.types[index], self.settings)
     }
 
     /// An argument in an Arrow type that it is compatible with.
@@ -264,6 +267,7 @@ impl ScalarUDFImpl for Implementation {
             rows,
             result: Type::of(&args.return_field),
             result_field: &args.return_field,
+            settings: Settings::of(&args.config_options),
         })
         .map_err(|e| self.placed(e))?;
         if all_scalar { Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?)) } else { Ok(ColumnarValue::Array(result)) }

@@ -4,13 +4,16 @@ use datafusion::{
     arrow::{
         array::{Array, ArrayRef, AsArray, StringArray},
         compute::{CastOptions, cast, cast_with_options},
-        datatypes::{DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, Time64MicrosecondType, TimestampMicrosecondType},
+        datatypes::{DataType, Decimal128Type, Float64Type, Int64Type},
     },
     common::{DataFusionError, Result},
 };
 use serde_json::Value as Json;
 
+use super::{binary, moment_cast};
 use crate::dialect::{
+    moment::stored_times,
+    settings::Settings,
     types::Type,
     variant::{scalar, scan, show},
 };
@@ -72,6 +75,15 @@ pub fn float_text(v: f64) -> String {
     if (1e-5..1e15).contains(&magnitude) { format!("{v}") } else { exponent(v) }
 }
 
+/// A float as text of ten significant digits, as a cast to VARCHAR gives it.
+pub fn float_varchar(v: f64) -> String {
+    if !v.is_finite() || v == 0.0 {
+        return float_text(v);
+    }
+    // the digits that count, then the shortest text of that number
+    format!("{v:.9e}").parse().map_or_else(|_| float_text(v), float_text)
+}
+
 fn exponent(v: f64) -> String {
     let text = format!("{v:e}");
     match text.split_once('e') {
@@ -93,25 +105,6 @@ pub fn decimal_text(unscaled: i128, scale: i8) -> String {
     format!("{}{whole}.{fraction}", if unscaled < 0 { "-" } else { "" })
 }
 
-/// `2024-01-31 13:30:00.123`; the fraction has three digits, or as many as it needs.
-pub fn timestamp_text(micros: i64) -> String {
-    let Some(t) = chrono::DateTime::from_timestamp_micros(micros) else { return micros.to_string() };
-    let fraction = micros.rem_euclid(1_000_000);
-    let base = t.format("%Y-%m-%d %H:%M:%S");
-    if fraction % 1000 == 0 { format!("{base}.{:03}", fraction / 1000) } else { format!("{base}.{fraction:06}") }
-}
-
-pub fn date_text(days: i32) -> String {
-    chrono::NaiveDate::from_num_days_from_ce_opt(days.saturating_add(719_163))
-        .map_or_else(|| days.to_string(), |d| d.format("%Y-%m-%d").to_string())
-}
-
-pub fn time_text(micros: i64) -> String {
-    let (s, f) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
-    let base = format!("{:02}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60);
-    if f == 0 { base } else { format!("{base}.{f:06}") }
-}
-
 /// An array in the layout that its Snowflake type has.
 pub fn normalised(array: &ArrayRef, of: Type) -> Result<ArrayRef> {
     match array.data_type() {
@@ -122,6 +115,7 @@ pub fn normalised(array: &ArrayRef, of: Type) -> Result<ArrayRef> {
                 .collect::<Result<Vec<_>>>()?;
             Ok(std::sync::Arc::new(StringArray::from(json)))
         }
+        DataType::Time32(_) | DataType::Time64(_) if of == Type::Time => stored_times(array),
         t if *t == of.arrow() => Ok(array.clone()),
         // a wider decimal of the same scale: its values may have more digits than the type of the column
         DataType::Decimal128(_, scale) if matches!(of, Type::Number { scale: s, .. } if s == *scale && !of.is_int64()) => Ok(array.clone()),
@@ -132,19 +126,21 @@ pub fn normalised(array: &ArrayRef, of: Type) -> Result<ArrayRef> {
 
 /// Any array as text in default formats; VARIANT strings without quotes, JSON null as NULL.
 pub fn to_text(array: &ArrayRef, of: Type) -> Result<StringArray> {
+    to_text_in(array, of, Settings::defaults())
+}
+
+/// The same in the formats of a session.
+pub fn to_text_in(array: &ArrayRef, of: Type, settings: &Settings) -> Result<StringArray> {
     let array = normalised(array, of)?;
     let text = |f: &dyn Fn(usize) -> String| -> StringArray { (0..array.len()).map(|i| (!array.is_null(i)).then(|| f(i))).collect() };
     Ok(match of {
         Type::Varchar => array.as_string::<i32>().clone(),
         Type::Number { .. } if of.is_int64() => text(&|i| array.as_primitive::<Int64Type>().value(i).to_string()),
         Type::Number { scale, .. } => text(&|i| decimal_text(array.as_primitive::<Decimal128Type>().value(i), scale)),
-        Type::Float => text(&|i| float_text(array.as_primitive::<Float64Type>().value(i))),
+        Type::Float => text(&|i| float_varchar(array.as_primitive::<Float64Type>().value(i))),
         Type::Boolean => text(&|i| array.as_boolean().value(i).to_string()),
-        Type::Date => text(&|i| date_text(array.as_primitive::<Date32Type>().value(i))),
-        Type::Time => text(&|i| time_text(array.as_primitive::<Time64MicrosecondType>().value(i))),
-        Type::TimestampNtz => text(&|i| timestamp_text(array.as_primitive::<TimestampMicrosecondType>().value(i))),
-        Type::TimestampTz => text(&|i| format!("{} Z", timestamp_text(array.as_primitive::<TimestampMicrosecondType>().value(i)))),
-        Type::Binary => text(&|i| array.as_binary::<i32>().value(i).iter().map(|b| format!("{b:02X}")).collect()),
+        Type::Date | Type::Time | Type::TimestampNtz | Type::TimestampLtz | Type::TimestampTz => moment_cast::print(&array, of, settings)?,
+        Type::Binary => binary::encode(&array, |_| Some(settings.binary_output))?,
         Type::Semi(_) => {
             let strings = array.as_string::<i32>();
             strings.iter().map(|v| v.and_then(show::varchar)).collect()
@@ -198,81 +194,6 @@ fn elements(items: &ArrayRef, of: Type) -> Result<String> {
     Ok(scan::array(texts.iter().map(|t| t.unwrap_or("null"))))
 }
 
-/// Text to a date, in the formats that Snowflake's AUTO detects.
-pub fn parse_date(text: &str) -> Option<i32> {
-    let text = text.trim();
-    if let Some(micros) = text.parse::<i64>().ok().filter(|_| text.len() > 4) {
-        return epoch(micros).map(|m| m.div_euclid(86_400_000_000) as i32);
-    }
-    for format in ["%Y-%m-%d", "%d-%b-%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%B-%Y"] {
-        if let Ok(date) = chrono::NaiveDate::parse_from_str(text, format) {
-            return days(date);
-        }
-    }
-    parse_timestamp(text).map(|m| m.div_euclid(86_400_000_000) as i32)
-}
-
-pub fn days(date: chrono::NaiveDate) -> Option<i32> {
-    use chrono::Datelike;
-    date.num_days_from_ce().checked_sub(719_163)
-}
-
-/// An integer string: seconds, milliseconds, microseconds or nanoseconds by magnitude (Snowflake documentation,
-/// "Date and time input and output formats").
-fn epoch(n: i64) -> Option<i64> {
-    match n.unsigned_abs() {
-        0..31_536_000_000 => n.checked_mul(1_000_000),
-        31_536_000_000..31_536_000_000_000 => n.checked_mul(1000),
-        31_536_000_000_000..31_536_000_000_000_000 => Some(n),
-        _ => Some(n / 1000),
-    }
-}
-
-/// Text to microseconds since the epoch. An offset is applied (the result is UTC).
-pub fn parse_timestamp(text: &str) -> Option<i64> {
-    let text = text.trim();
-    if let Ok(n) = text.parse::<i64>() {
-        return epoch(n);
-    }
-    if let Ok(t) = chrono::DateTime::parse_from_rfc3339(text) {
-        return Some(t.timestamp_micros());
-    }
-    for format in [
-        "%Y-%m-%d %H:%M:%S%.f%:z",
-        "%Y-%m-%d %H:%M:%S%.f %z",
-        "%Y-%m-%dT%H:%M:%S%.f%z",
-        "%a, %d %b %Y %H:%M:%S %z",
-        "%Y-%m-%d %H:%M:%S%.f%z",
-    ] {
-        if let Ok(t) = chrono::DateTime::parse_from_str(text, format) {
-            return Some(t.timestamp_micros());
-        }
-    }
-    let text = text.strip_suffix(" UTC").or_else(|| text.strip_suffix('Z')).unwrap_or(text).trim_end();
-    for format in
-        ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%a %b %d %H:%M:%S %Y", "%m/%d/%Y %H:%M:%S"]
-    {
-        if let Ok(t) = chrono::NaiveDateTime::parse_from_str(text, format) {
-            return Some(t.and_utc().timestamp_micros());
-        }
-    }
-    for format in ["%Y-%m-%d", "%d-%b-%Y", "%m/%d/%Y", "%Y/%m/%d"] {
-        if let Ok(d) = chrono::NaiveDate::parse_from_str(text, format) {
-            return d.and_hms_opt(0, 0, 0).map(|t| t.and_utc().timestamp_micros());
-        }
-    }
-    None
-}
-
-/// Text to microseconds since midnight.
-pub fn parse_time(text: &str) -> Option<i64> {
-    use chrono::Timelike;
-    ["%H:%M:%S%.f", "%H:%M", "%I:%M:%S %p", "%I:%M %p"]
-        .iter()
-        .find_map(|f| chrono::NaiveTime::parse_from_str(text.trim(), f).ok())
-        .map(|t| i64::from(t.num_seconds_from_midnight()) * 1_000_000 + i64::from(t.nanosecond() / 1000))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -283,18 +204,6 @@ mod tests {
         assert_eq!(decimal_text(5, 3), "0.005");
         assert_eq!(float_text(1.0), "1");
         assert_eq!(float_text(1e20), "1e+20");
-        assert_eq!(timestamp_text(1_706_707_800_123_000), "2024-01-31 13:30:00.123");
-        assert_eq!(date_text(0), "1970-01-01");
         assert_eq!(canonical(&serde_json::json!({"b": 1, "a": [true, null]})), r#"{"a":[true,null],"b":1}"#);
-    }
-
-    #[test]
-    fn dates_are_detected() {
-        assert_eq!(parse_date("1970-01-02"), Some(1));
-        assert_eq!(parse_date("02-Jan-1970"), Some(1));
-        assert_eq!(parse_timestamp("1970-01-01 00:00:01"), Some(1_000_000));
-        assert_eq!(parse_timestamp("1970-01-01T01:00:00+01:00"), Some(0));
-        assert_eq!(parse_timestamp("31536001"), Some(31_536_001_000_000));
-        assert_eq!(parse_timestamp("nonsense"), None);
     }
 }

@@ -10,7 +10,11 @@ mod text;
 
 pub(super) use aggregate::place;
 
-use super::expression::{cast, function, number, string};
+use super::{
+    LowerContext, context,
+    expression::{cast, function, number, string},
+    moment,
+};
 use crate::{
     dialect::{SqlError, types::Type},
     names::SemiStructured,
@@ -26,9 +30,9 @@ fn name_of(function: &Function) -> Option<String> {
 /// Which argument of a date function names a part, not a column.
 fn part_position(name: &str, count: usize) -> Option<usize> {
     match name {
-        "dateadd" | "datediff" | "timediff" | "timeadd" | "timestampadd" | "timestampdiff" | "date_part" => Some(0),
-        "date_trunc" | "trunc" if count == 2 => Some(0),
-        "last_day" | "next_day" | "previous_day" if count == 2 => Some(1),
+        "dateadd" | "datediff" | "timediff" | "timeadd" | "timestampadd" | "timestampdiff" | "date_part" | "datepart" => Some(0),
+        "date_trunc" if count == 2 => Some(0),
+        "last_day" if count == 2 => Some(1),
         "time_slice" if count >= 3 => Some(2),
         _ => None,
     }
@@ -51,6 +55,9 @@ pub(super) fn before(f: &mut Function) -> Result<(), SqlError> {
     };
     if name == "date_trunc" {
         // also accepted the other way round: DATE_TRUNC(column, 'month')
+        if count != 2 {
+            return Ok(());
+        }
         let first_is_text = matches!(&list.args[0], FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(_))));
         let second_is_text = matches!(&list.args[1], FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(v))) if matches!(v.value, Value::SingleQuotedString(_)));
         if !first_is_text && second_is_text {
@@ -58,19 +65,15 @@ pub(super) fn before(f: &mut Function) -> Result<(), SqlError> {
             return Ok(());
         }
     }
-    if name == "trunc" {
-        // TRUNC(number, scale) and TRUNC(date, part) share a name; only a quoted part tells them apart
-        return Ok(());
-    }
     if let Some(arg) = list.args.get_mut(position) {
         to_text(arg);
     }
     Ok(())
 }
 
-struct Call {
+pub(super) struct Call {
     function: Function,
-    args: Vec<Expr>,
+    pub(super) args: Vec<Expr>,
     /// Names of arguments given as `name => value`, in lower case.
     names: Vec<Option<String>>,
     distinct: bool,
@@ -89,7 +92,7 @@ impl Call {
         Expr::Function(self.function)
     }
 
-    fn take(&mut self, index: usize) -> Expr {
+    pub(super) fn take(&mut self, index: usize) -> Expr {
         std::mem::replace(&mut self.args[index], Expr::Value(Value::Null.into()))
     }
 
@@ -121,7 +124,7 @@ impl Call {
         Ok(())
     }
 
-    fn arity(&self, name: &str, range: std::ops::RangeInclusive<usize>) -> Result<(), SqlError> {
+    pub(super) fn arity(&self, name: &str, range: std::ops::RangeInclusive<usize>) -> Result<(), SqlError> {
         if range.contains(&self.args.len()) {
             return Ok(());
         }
@@ -165,7 +168,7 @@ fn nested(expr: Expr) -> Expr {
 }
 
 /// After the arguments were lowered.
-pub(super) fn after(mut f: Function) -> Result<Expr, SqlError> {
+pub(super) fn after(mut f: Function, session: &LowerContext) -> Result<Expr, SqlError> {
     let Some(name) = name_of(&f) else {
         return Err(SqlError::unsupported(format!("the function `{}`", f.name))
             .help("user-defined functions with a schema are not known to the local engine"));
@@ -213,7 +216,13 @@ pub(super) fn after(mut f: Function) -> Result<Expr, SqlError> {
     if let Some(WindowType::WindowSpec(spec)) = &mut f.over {
         spec.order_by.iter_mut().for_each(|key| super::expression::sort_key(&mut key.expr));
     }
-    let call = Call { function: f, args, names, distinct, order_by };
+    let mut call = Call { function: f, args, names, distinct, order_by };
+    if let Some(expr) = moment::rewrite(&name, &mut call, session)? {
+        return Ok(expr);
+    }
+    if let Some(expr) = context::rewrite(&name, &mut call, session)? {
+        return Ok(expr);
+    }
     rewrite(&name, call)
 }
 
@@ -339,28 +348,7 @@ fn rewrite(name: &str, mut c: Call) -> Result<Expr, SqlError> {
             c.args = vec![value.clone()];
             binary(nested(value), BinaryOperator::Divide, function("nullif", vec![c.named("sum"), number(0)]))
         }
-        // dates
-        "year" | "month" | "day" | "dayofmonth" | "quarter" | "hour" | "minute" | "second" | "week" | "weekofyear" | "weekiso"
-        | "yearofweek" | "yearofweekiso" | "dayofweek" | "dayofweekiso" | "dayofyear" => {
-            c.arity(name, 1..=1)?;
-            function("date_part", vec![string(name), c.take(0)])
-        }
-        "timestampadd" | "timeadd" => c.named("dateadd"),
-        "timestampdiff" | "timediff" => c.named("datediff"),
-        "getdate" | "sysdate" | "localtimestamp" | "current_timestamp" | "sysdatetime" | "systimestamp" => function("__now", vec![]),
-        "current_date" => cast(function("__now", vec![]), Type::Date, false),
-        "date" | "to_date" => conversion(c, "to_date", Type::Date),
-        "try_to_date" => conversion(c, "try_to_date", Type::Date),
-        "to_timestamp" | "to_timestamp_ntz" | "timestamp" => conversion(c, "to_timestamp", Type::TimestampNtz),
-        "try_to_timestamp" | "try_to_timestamp_ntz" => conversion(c, "try_to_timestamp", Type::TimestampNtz),
         // conversion
-        "to_varchar" | "to_char" => conversion(c, "to_varchar", Type::Varchar),
-        "to_boolean" => cast(c.take(0), Type::Boolean, false),
-        "try_to_boolean" => cast(c.take(0), Type::Boolean, true),
-        "to_double" => cast(c.take(0), Type::Float, false),
-        "try_to_double" => cast(c.take(0), Type::Float, true),
-        "to_number" | "to_decimal" | "to_numeric" => to_number(c, false)?,
-        "try_to_number" | "try_to_decimal" | "try_to_numeric" => to_number(c, true)?,
         "to_variant" => cast(c.take(0), Type::Semi(SemiStructured::Variant), false),
         "to_array" => cast(c.take(0), Type::Semi(SemiStructured::Array), false),
         "to_object" => cast(c.take(0), Type::Semi(SemiStructured::Object), false),
@@ -434,25 +422,3 @@ fn truth(expr: Expr) -> Expr {
     cast(expr, Type::Boolean, false)
 }
 
-/// One argument is a cast; a format or scale needs the function.
-fn conversion(mut c: Call, name: &str, target: Type) -> Expr {
-    if c.args.len() == 1 { cast(c.take(0), target, name.starts_with("try_")) } else { c.named(name) }
-}
-
-fn to_number(mut c: Call, lenient: bool) -> Result<Expr, SqlError> {
-    let literal = |e: &Expr| match e {
-        Expr::Value(v) => match &v.value {
-            Value::Number(n, _) => n.parse::<i64>().ok(),
-            _ => None,
-        },
-        _ => None,
-    };
-    // a format may stand between the value and the precision
-    let numbers: Vec<i64> = c.args.iter().skip(1).filter_map(literal).collect();
-    if numbers.len() + 1 != c.args.len() {
-        return Err(SqlError::unsupported("number formats in TO_NUMBER"));
-    }
-    let precision = numbers.first().copied().unwrap_or(38).clamp(1, 38) as u8;
-    let scale = numbers.get(1).copied().unwrap_or(0).clamp(0, 37) as i8;
-    Ok(cast(c.take(0), Type::Number { precision, scale }, lenient))
-}

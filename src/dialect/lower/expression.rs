@@ -9,7 +9,7 @@ use sqlparser::{
     tokenizer::Span,
 };
 
-use super::{LowerContext, call, identifier::fold, pattern};
+use super::{LowerContext, call, identifier::fold, moment, pattern};
 use crate::dialect::{SqlError, structured, types::Type};
 
 /// Before the children are visited: what must not be folded or what replaces the whole expression.
@@ -34,7 +34,7 @@ pub(super) fn before(expr: &mut Expr, context: &LowerContext) -> Result<(), SqlE
             Ok(())
         }
         Expr::Extract { field, expr: inner, .. } => {
-            let part = field.to_string().to_lowercase();
+            let part = moment::field_name(field);
             let inner = std::mem::replace(inner.as_mut(), Expr::Value(Value::Null.into()));
             *expr = function("date_part", vec![string(part), inner]);
             Ok(())
@@ -88,26 +88,24 @@ pub(super) fn before(expr: &mut Expr, context: &LowerContext) -> Result<(), SqlE
 }
 
 /// After the children were lowered.
-pub(super) fn after(expr: &mut Expr) -> Result<(), SqlError> {
+pub(super) fn after(expr: &mut Expr, context: &LowerContext) -> Result<(), SqlError> {
     match expr {
         Expr::Identifier(ident) => fold(ident),
         Expr::CompoundIdentifier(idents) => idents.iter_mut().for_each(fold),
         Expr::Cast { kind, expr: inner, data_type, .. } => {
-            let target = Type::from_sql(data_type)?;
             let lenient = matches!(kind, CastKind::TryCast | CastKind::SafeCast);
             let inner = std::mem::replace(inner.as_mut(), Expr::Value(Value::Null.into()));
             *expr = match structure_of(data_type) {
                 Some(text) => function(if lenient { "__try_structure" } else { "__structure" }, vec![inner, string(text)]),
-                None => cast(inner, target, lenient),
+                None => moment::cast_to(inner, data_type, lenient, &context.settings)?,
             };
         }
         Expr::TypedString(typed) => {
-            let target = Type::from_sql(&typed.data_type)?;
             let text = match &typed.value.value {
                 Value::SingleQuotedString(s) => s.clone(),
                 other => other.to_string(),
             };
-            *expr = cast(string(text), target, false);
+            *expr = moment::cast_to(string(text), &typed.data_type, false, &context.settings)?;
         }
         Expr::CompoundFieldAccess { root, access_chain } => {
             let mut value = std::mem::replace(root.as_mut(), Expr::Value(Value::Null.into()));
@@ -139,7 +137,12 @@ pub(super) fn after(expr: &mut Expr) -> Result<(), SqlError> {
         },
         Expr::Function(_) => {
             let Expr::Function(f) = std::mem::replace(expr, Expr::Value(Value::Null.into())) else { return Ok(()) };
-            *expr = call::after(f)?;
+            *expr = call::after(f, context)?;
+        }
+        Expr::BinaryOp { left, op, right } => {
+            if let Some(moved) = moment::interval(left, op, right)? {
+                *expr = moved;
+            }
         }
         Expr::Like { .. } | Expr::ILike { .. } | Expr::RLike { .. } => pattern::plain(expr),
         Expr::Position { expr: needle, r#in: hay } => {

@@ -6,6 +6,9 @@
 //! | `expression.rs` | casts, paths, literals |
 //! | `pattern.rs` | LIKE and its kin |
 //! | `call.rs` | function names and argument shapes |
+//! | `moment.rs` | dates, times, conversions, intervals |
+//! | `context.rs` | facts of the session |
+//! | `generator.rs` | SEQ4 and its kin over generated rows |
 //! | `clause.rs` | LIMIT in its spellings, SAMPLE, USING; clauses that are refused |
 //! | `query.rs` | names of unnamed columns, FROM lists with lateral table functions, VALUES |
 //!
@@ -13,26 +16,43 @@
 
 mod call;
 mod clause;
+mod context;
 mod expression;
+mod generator;
 mod identifier;
+mod moment;
 mod pattern;
 mod query;
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, sync::Arc};
 
 use sqlparser::{
-    ast::{BinaryOperator, Expr, ObjectName, OrderBy, OrderByKind, Query, Spanned, Statement, TableFactor, VisitMut, VisitorMut},
+    ast::{
+        BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, OrderBy, OrderByKind, Query, Spanned,
+        Statement, TableFactor, VisitMut, VisitorMut,
+    },
     tokenizer::Span,
 };
 
-use super::{SqlError, error::byte_range, function::Place, operator};
+use super::{
+    SqlError,
+    error::byte_range,
+    facts::Facts,
+    function::Place,
+    operator,
+    settings::Settings,
+};
 pub use identifier::{fold, fold_name, stored};
+pub use moment::is_unspecific;
 
 /// Session facts that change what a statement means.
 #[derive(Clone, Debug, Default)]
 pub struct LowerContext {
     /// Values of `$name`, by upper-case name, as SQL literals.
     pub variables: std::collections::BTreeMap<String, Expr>,
+    /// Parameters that decide what types and names mean.
+    pub settings: Arc<Settings>,
+    pub facts: Arc<Facts>,
 }
 
 /// `name(args...)`, for callers that make calls before the lowering.
@@ -83,7 +103,30 @@ struct Lowering<'a> {
 
 /// Where a node stands. Asked only for a fault: the answer walks through everything below the node.
 fn whole<T: Spanned>(node: &T) -> Span {
-    stacker::maybe_grow(1 << 20, 64 << 20, || node.span())
+    // the walk has large frames and no protection of its own
+    stacker::grow(128 << 20, || node.span())
+}
+
+/// From the first to the last leaf of an operator or a call, without a walk through what lies between.
+fn edges(expr: &Expr) -> Span {
+    let leaf = |mut e: &Expr, first: bool| loop {
+        e = match e {
+            Expr::BinaryOp { left, right, .. } => {
+                if first {
+                    left
+                } else {
+                    right
+                }
+            }
+            Expr::Nested(inner) | Expr::UnaryOp { expr: inner, .. } | Expr::Cast { expr: inner, .. } => inner,
+            Expr::Function(Function { args: FunctionArguments::List(list), .. }) if !first => match list.args.last() {
+                Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(inner))) => inner,
+                _ => return brief(e),
+            },
+            other => return brief(other),
+        };
+    };
+    leaf(expr, true).union(&leaf(expr, false))
 }
 
 /// Where an expression begins to be of its kind, without a walk: the name of a call, an identifier, a literal.
@@ -148,6 +191,8 @@ impl VisitorMut for Lowering<'_> {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
         let result = query::before(query);
+        // after columns have their names
+        generator::before(query);
         self.flow(result, || whole(query))
     }
 
@@ -182,10 +227,10 @@ impl VisitorMut for Lowering<'_> {
         let start = brief(expr);
         use BinaryOperator as B;
         let span = match expr {
-            Expr::BinaryOp { op: B::Plus | B::Minus | B::Multiply | B::Divide | B::Modulo, .. } | Expr::Function(_) => whole(expr),
+            Expr::BinaryOp { op: B::Plus | B::Minus | B::Multiply | B::Divide | B::Modulo, .. } | Expr::Function(_) => edges(expr),
             _ => Span::empty(),
         };
-        let result = expression::after(expr);
+        let result = expression::after(expr, self.context);
         self.place(expr, span);
         self.flow(result, || if start == Span::empty() { whole(expr) } else { start })
     }

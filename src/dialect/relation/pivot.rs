@@ -179,7 +179,7 @@ pub(super) fn unpivot(
     }
     output.push(Expr::Column(Column::from_name(&names_column)).alias(stored(name)));
     let result = match semi {
-        Some(semi) => function::tag(own(), semi),
+        Some(semi) => function::tag(own(), Type::Semi(semi)),
         None => own(),
     };
     output.push(result.alias(value));

@@ -5,19 +5,28 @@ use std::fmt::Write;
 use datafusion::{
     arrow::{
         array::{Array, ArrayRef, AsArray, StringArray, StringBuilder},
-        datatypes::{DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, Time64MicrosecondType, TimestampMicrosecondType},
+        datatypes::{DataType, Decimal128Type, Float64Type, Int64Type},
     },
     common::Result,
 };
 
 use super::{Tag, parse, scan};
 use crate::dialect::{
-    function::value::{decimal_text, normalised, to_text},
+    function::{
+        moment_text,
+        value::{decimal_text, normalised, to_text},
+    },
+    settings::Settings,
     types::Type,
 };
 
 /// Each row as a value; SQL NULL stays NULL.
 pub fn texts(array: &ArrayRef, of: Type) -> Result<StringArray> {
+    texts_in(array, of, Settings::defaults())
+}
+
+/// The same in the time zone of a session.
+pub fn texts_in(array: &ArrayRef, of: Type, settings: &Settings) -> Result<StringArray> {
     let array = normalised(array, of)?;
     let mut out = StringBuilder::with_capacity(array.len(), array.len() * 8);
     let mut each = |f: &mut dyn FnMut(usize, &mut String)| {
@@ -34,6 +43,17 @@ pub fn texts(array: &ArrayRef, of: Type) -> Result<StringArray> {
     };
     match (of, array.data_type()) {
         (Type::Semi(_), DataType::Utf8) => return Ok(array.as_string::<i32>().clone()),
+        (of, _) if of.is_moment() => {
+            let strings = moment_text(&array, of, settings)?;
+            let tag = match of {
+                Type::Date => Tag::Date,
+                Type::Time => Tag::Time,
+                Type::TimestampLtz => Tag::TimestampLtz,
+                Type::TimestampTz => Tag::TimestampTz,
+                _ => Tag::TimestampNtz,
+            };
+            each(&mut |i, b| b.push_str(&tag.text(strings.value(i))));
+        }
         (_, DataType::Utf8) => {
             let strings = array.as_string::<i32>();
             each(&mut |i, b| scan::quote_into(strings.value(i), b));
@@ -59,18 +79,6 @@ pub fn texts(array: &ArrayRef, of: Type) -> Result<StringArray> {
             let values = array.as_primitive::<Float64Type>();
             each(&mut |i, b| b.push_str(&parse::double(values.value(i))));
         }
-        (Type::Date, DataType::Date32) => {
-            let values = array.as_primitive::<Date32Type>();
-            each(&mut |i, b| b.push_str(&Tag::Date.text(&crate::dialect::function::value::date_text(values.value(i)))));
-        }
-        (Type::Time, DataType::Time64(datafusion::arrow::datatypes::TimeUnit::Microsecond)) => {
-            let values = array.as_primitive::<Time64MicrosecondType>();
-            each(&mut |i, b| b.push_str(&Tag::Time.text(&clock(values.value(i)))));
-        }
-        (Type::TimestampNtz, DataType::Timestamp(datafusion::arrow::datatypes::TimeUnit::Microsecond, _)) => {
-            let values = array.as_primitive::<TimestampMicrosecondType>();
-            each(&mut |i, b| b.push_str(&Tag::TimestampNtz.text(&local(values.value(i)))));
-        }
         (Type::Binary, DataType::Binary) => {
             let values = array.as_binary::<i32>();
             each(&mut |i, b| {
@@ -83,42 +91,10 @@ pub fn texts(array: &ArrayRef, of: Type) -> Result<StringArray> {
         }
         _ => {
             let strings = to_text(&array, of)?;
-            let tag = zoned(of);
-            each(&mut |i, b| match tag {
-                Some(tag) => b.push_str(&tag.text(strings.value(i))),
-                None => scan::quote_into(strings.value(i), b),
-            });
+            each(&mut |i, b| scan::quote_into(strings.value(i), b));
         }
     }
     Ok(out.finish())
-}
-
-/// The tag of timestamps with a zone; their text has the offset.
-fn zoned(of: Type) -> Option<Tag> {
-    match of {
-        Type::TimestampTz => Some(Tag::TimestampTz),
-        _ => None,
-    }
-}
-
-fn local(micros: i64) -> String {
-    match chrono::DateTime::from_timestamp_micros(micros) {
-        Some(t) => format!("{}{}", t.format("%Y-%m-%d %H:%M:%S"), fraction(micros)),
-        None => micros.to_string(),
-    }
-}
-
-fn clock(micros: i64) -> String {
-    let seconds = micros.div_euclid(1_000_000);
-    format!("{:02}:{:02}:{:02}{}", seconds / 3600, seconds / 60 % 60, seconds % 60, fraction(micros))
-}
-
-/// `.123` without zeros behind; empty for whole seconds.
-fn fraction(micros: i64) -> String {
-    match micros.rem_euclid(1_000_000) {
-        0 => String::new(),
-        part => format!(".{part:06}").trim_end_matches('0').to_owned(),
-    }
 }
 
 #[cfg(test)]

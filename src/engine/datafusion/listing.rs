@@ -194,7 +194,7 @@ impl Inner {
                 table(&["#session_id", "@created_on", "@updated_on", "name", "value", "type", "comment"], &kept(show, 3, rows))
             }
             Listed::Parameters => {
-                let rows = super::parameter::shown(scope)
+                let rows = super::parameter::shown(self.settings())
                     .into_iter()
                     .map(|(name, value, default, kind)| {
                         let level = if value == default { "" } else { "SESSION" };

@@ -65,7 +65,7 @@ use async_trait::async_trait;
 
 use super::{ColumnInfo, Engine, EngineError, Landing, LandingState, Publish, Published, RelationInfo, Session};
 use crate::{
-    dialect::{function, operator::SnowflakeOperators, relation::SnowflakeRelations},
+    dialect::{facts::Facts, function, operator::SnowflakeOperators, relation::SnowflakeRelations, settings::Settings},
     lake::Lake,
     names::{Identifier, RelationName, SchemaName},
 };
@@ -82,6 +82,8 @@ pub struct LocalOptions {
     pub schema: String,
     /// `memory_limit:` in bytes.
     pub memory_limit: Option<usize>,
+    /// `user:`, else who runs segue.
+    pub user: Option<String>,
 }
 
 /// One warehouse opened for one target. Cheap to share.
@@ -90,17 +92,37 @@ pub struct LocalEngine {
     inner: Arc<Inner>,
 }
 
+/// Of the engine, or of one session with its own parameters.
 #[derive(Clone)]
 pub(super) struct Inner {
     lake: Lake,
     state: SessionState,
     default_schema: SchemaName,
+    facts: Arc<Facts>,
+}
+
+impl Inner {
+    /// The same warehouse with other session parameters.
+    fn with_settings(&self, settings: Settings) -> Self {
+        let mut other = self.clone();
+        other.state.config_mut().options_mut().extensions.insert(settings);
+        // expressions are made physical with the options that stand here
+        let options = other.state.config_options().clone();
+        other.state.execution_props_mut().mark_start_execution(options);
+        other
+    }
+
+    fn settings(&self) -> &Settings {
+        Settings::of(self.state.config_options())
+    }
 }
 
 impl Inner {
     /// The same warehouse for one session, which may have relations of its own.
     fn for_session(&self) -> Self {
-        Self { lake: self.lake.session(), ..self.clone() }
+        let facts = Facts::new(rand::random_range(1_i64 << 32..1 << 52));
+        facts.change(|m| m.user = self.facts.read(|of| of.user.clone()));
+        Self { lake: self.lake.session(), facts: Arc::new(facts), ..self.clone() }
     }
 }
 
@@ -118,6 +140,7 @@ impl LocalEngine {
             options.sql_parser.map_string_types_to_utf8view = false;
             options.execution.parquet.schema_force_view_types = false;
             options.execution.parquet.pushdown_filters = true;
+            options.extensions.insert(Settings::default());
         }
         let mut state = SessionStateBuilder::new()
             .with_config(config)
@@ -126,8 +149,13 @@ impl LocalEngine {
             .with_relation_planners(vec![Arc::new(SnowflakeRelations)])
             .build();
         function::register(&mut state).map_err(|e| fault::plan("", &e))?;
+        let facts = Arc::new(Facts::default());
         let default_schema = SchemaName::new(Identifier::parse(&options.database), Identifier::parse(&options.schema));
-        Ok(Self { inner: Arc::new(Inner { lake, state, default_schema }) })
+        facts.change(|m| {
+            m.schema = Some(default_schema.clone());
+            m.user.clone_from(&options.user);
+        });
+        Ok(Self { inner: Arc::new(Inner { lake, state, default_schema, facts }) })
     }
 
     /// The folder of the warehouse.

@@ -123,7 +123,12 @@ impl Inner {
         self.put_ddl(&mut query, scope).await?;
         self.prepare(sql, &mut query, &mut own).await?;
         let scope = &own;
-        deep(|| lower::lower_query(sql, &mut query, &scope.lowering)).map_err(fault::sql)?;
+        let lowering = lower::LowerContext {
+            variables: scope.lowering.variables.clone(),
+            settings: Arc::new(self.settings().clone()),
+            facts: self.facts.clone(),
+        };
+        deep(|| lower::lower_query(sql, &mut query, &lowering)).map_err(fault::sql)?;
         let mut statement = Statement::Query(Box::new(query));
         let mut tables = HashMap::new();
         let itself = recursive_ctes(&statement);

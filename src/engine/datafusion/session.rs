@@ -4,7 +4,10 @@ use std::{ops::Range, sync::Arc};
 
 use ::datafusion::arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
 use async_trait::async_trait;
-use sqlparser::ast::{self, Set, Spanned, Statement};
+use sqlparser::ast::{
+    self, Set, Spanned, Statement,
+    helpers::key_value_options::{KeyValueOption, KeyValueOptionKind},
+};
 
 use super::{
     Inner,
@@ -18,7 +21,7 @@ use super::{
 use crate::{
     dialect::{
         SqlError,
-        command::{self, Command, Kind},
+        command::{self, ColumnType, Command, Kind, TableChange},
         parse,
     },
     engine::{EngineError, Outcome, Session},
@@ -39,13 +42,95 @@ impl LocalSession {
         Self { engine, scope, transaction: None }
     }
 
+    /// What the statement can ask about itself and those before it.
+    fn begin(&self, sql: &str) {
+        let schema = self.scope.schema.clone();
+        self.engine.facts.change(|m| {
+            let now = chrono::Utc::now().timestamp_micros();
+            match (&self.transaction, &m.transaction) {
+                (Some(_), None) => m.transaction = Some(now.to_string()),
+                (None, Some(_)) => m.last_transaction = m.transaction.take(),
+                _ => {}
+            }
+            m.now = Some(now);
+            m.schema = Some(schema);
+            m.statement = Some(sql.trim().to_owned());
+        });
+    }
+
+    fn end(&self) {
+        if let Some(id) = self.scope.history.id(-1) {
+            self.engine.facts.change(|m| m.queries.push(id));
+        }
+    }
+
+    /// SET name = value, or (names) = (values): all values are of before the statement.
+    async fn assign(&mut self, sql: &str, names: Vec<String>, values: &[ast::Expr]) -> Result<Outcome, EngineError> {
+        if names.len() != values.len() {
+            return Err(EngineError::new("sql/arguments", format!("SET has {} variables and {} values", names.len(), values.len())));
+        }
+        let mut literals = vec![];
+        for value in values {
+            literals.push(self.value(sql, value).await?);
+        }
+        self.scope.lowering.variables.extend(names.into_iter().map(|n| n.to_uppercase()).zip(literals));
+        status(EXECUTED.into())
+    }
+
+    fn unset(&mut self, names: &[String]) -> Result<Outcome, EngineError> {
+        for name in names {
+            self.scope.lowering.variables.remove(&name.to_uppercase());
+        }
+        status(EXECUTED.into())
+    }
+
+    /// TIMESTAMP without a word on time zones is what the session maps it to.
+    fn map_type(&self, of: &mut ColumnType) {
+        if of.unspecific {
+            of.data_type = self.engine.settings().timestamp;
+        }
+    }
+
+    /// ALTER SESSION SET or UNSET.
+    fn alter(&mut self, set: bool, parameters: &[KeyValueOption]) -> Result<Outcome, EngineError> {
+        let mut settings = self.engine.settings().clone();
+        for parameter in parameters {
+            let name = &parameter.option_name;
+            if !set {
+                settings.reset(name).map_err(fault::sql)?;
+                continue;
+            }
+            let KeyValueOptionKind::Single(value) = &parameter.option_value else {
+                return Err(EngineError::new("sql/parameter", format!("the parameter {name} takes one value")));
+            };
+            let text = match &value.value {
+                ast::Value::SingleQuotedString(s) | ast::Value::DoubleQuotedString(s) | ast::Value::Number(s, _) => s.clone(),
+                other => other.to_string(),
+            };
+            settings.assign(name, &text).map_err(fault::sql)?;
+        }
+        self.engine = Arc::new(self.engine.with_settings(settings));
+        status(EXECUTED.into())
+    }
+
     async fn run(&mut self, sql: &str) -> Result<Outcome, EngineError> {
+        if let Some(names) = unset_names(sql) {
+            return self.unset(&names);
+        }
         let command = command::parse_command(sql).map_err(fault::sql)?;
         let engine = self.engine.clone();
         let scope = self.scope.clone();
         if changes_definitions(&command) {
             // a definition commits what was open before, as in Snowflake
             self.commit().await?;
+        }
+        let mut command = command;
+        match &mut command {
+            Command::CreateTable(new) => new.columns.iter_mut().filter_map(|c| c.data_type.as_mut()).for_each(|t| self.map_type(t)),
+            Command::AlterTable { change: TableChange::Add(columns, _), .. } => {
+                columns.iter_mut().filter_map(|(c, _)| c.data_type.as_mut()).for_each(|t| self.map_type(t));
+            }
+            _ => {}
         }
         match command {
             Command::Sql(statement) => self.run_sql(sql, *statement).await,
@@ -101,7 +186,14 @@ impl LocalSession {
                 self.enter(kind, &name)?;
                 status(EXECUTED.into())
             }
-            Command::UseNothing => status(EXECUTED.into()),
+            Command::UseNothing { kind, name } => {
+                self.engine.facts.change(|m| match kind {
+                    "ROLE" => m.role = Some(name),
+                    "WAREHOUSE" => m.warehouse = Some(name),
+                    _ => m.secondary_roles = Some(name),
+                });
+                status(EXECUTED.into())
+            }
             Command::Begin => {
                 if self.transaction.is_none() {
                     self.transaction = Some(engine.lake.begin());
@@ -127,6 +219,7 @@ impl LocalSession {
             Statement::Query(query) => {
                 let plan = engine.plan_parsed(sql, *query, &self.scope).await?;
                 let (schema, batches) = engine.rows(sql, plan).await?;
+                let (schema, batches) = shown_in(engine.settings().timezone.name(), schema, batches)?;
                 Ok(Outcome { schema, batches, is_query: true, rows_affected: None })
             }
             Statement::Insert(insert) => {
@@ -154,16 +247,14 @@ impl LocalSession {
                 let columns = engine.merge(sql, merge, &self.scope).await?;
                 affected(&columns)
             }
-            Statement::Set(Set::SingleAssignment { variable, values, .. }) => match values.as_slice() {
-                [value] => {
-                    let name = parts_of(&variable).join(".");
-                    let literal = self.value(sql, value).await?;
-                    self.scope.lowering.variables.insert(name.to_uppercase(), literal);
-                    status(EXECUTED.into())
-                }
-                _ => Err(fault::sql(SqlError::unsupported("SET with several values"))),
-            },
-            Statement::AlterSession { .. } => status(EXECUTED.into()),
+            Statement::Set(Set::SingleAssignment { variable, values, .. }) => {
+                self.assign(sql, vec![parts_of(&variable).join(".")], &values).await
+            }
+            Statement::Set(Set::ParenthesizedAssignments { variables, values }) => {
+                let names = variables.iter().map(|v| parts_of(v).join(".")).collect();
+                self.assign(sql, names, &values).await
+            }
+            Statement::AlterSession { set, session_params } => self.alter(set, &session_params.options),
             Statement::Explain { statement, .. } => self.explain(sql, *statement).await,
             other => {
                 let words: Vec<String> = other.to_string().split_whitespace().take(2).map(str::to_uppercase).collect();
@@ -273,8 +364,10 @@ impl LocalSession {
 #[async_trait]
 impl Session for LocalSession {
     async fn execute(&mut self, sql: &str) -> Result<Outcome, EngineError> {
+        self.begin(sql);
         let outcome = self.run(sql).await.map(unique_names);
         History::record(&self.scope, sql, outcome.as_ref().ok());
+        self.end();
         outcome
     }
 
@@ -293,7 +386,7 @@ fn changes_definitions(command: &Command) -> bool {
             | Command::Show(_)
             | Command::Truncate { .. }
             | Command::Use { .. }
-            | Command::UseNothing
+            | Command::UseNothing { .. }
             | Command::Begin
             | Command::Commit
             | Command::Rollback
@@ -306,6 +399,49 @@ impl Drop for LocalSession {
             self.engine.lake.roll_back(transaction);
         }
     }
+}
+
+/// TIMESTAMP_LTZ columns in the session's zone, which tells how they are shown; the instants stay.
+fn shown_in(zone: &str, schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<(SchemaRef, Vec<RecordBatch>), EngineError> {
+    use ::datafusion::arrow::{
+        compute::cast,
+        datatypes::{DataType, Field, Schema},
+        record_batch::RecordBatchOptions,
+    };
+    let is_instant = |f: &Field| matches!(f.data_type(), DataType::Timestamp(_, Some(_)));
+    if !schema.fields().iter().any(|f| is_instant(f)) {
+        return Ok((schema, batches));
+    }
+    let zoned = |f: &Field| match f.data_type() {
+        DataType::Timestamp(unit, Some(_)) => f.clone().with_data_type(DataType::Timestamp(*unit, Some(zone.into()))),
+        _ => f.clone(),
+    };
+    let relabelled = |schema: &Schema| Arc::new(Schema::new(schema.fields().iter().map(|f| zoned(f)).collect::<Vec<_>>()));
+    let fail = |e: ::datafusion::arrow::error::ArrowError| EngineError::new("engine/internal", e.to_string());
+    let mut shown = vec![];
+    for batch in batches {
+        let schema = relabelled(&batch.schema());
+        let columns = batch
+            .columns()
+            .iter()
+            .zip(schema.fields())
+            .map(|(column, field)| if is_instant(field) { cast(column, field.data_type()) } else { Ok(column.clone()) });
+        let columns = columns.collect::<Result<Vec<_>, _>>().map_err(fail)?;
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        shown.push(RecordBatch::try_new_with_options(schema, columns, &options).map_err(fail)?);
+    }
+    Ok((relabelled(&schema), shown))
+}
+
+/// Names of `UNSET name` or `UNSET (a, b)`, which the parser does not know.
+fn unset_names(sql: &str) -> Option<Vec<String>> {
+    let rest = sql.trim().trim_end_matches(';');
+    let head = rest.get(..5).filter(|h| h.eq_ignore_ascii_case("unset"))?;
+    let rest = rest[head.len()..].strip_prefix(|c: char| c.is_whitespace() || c == '(')?.trim();
+    let rest = rest.trim_start_matches('(').trim_end_matches(')');
+    let names: Vec<String> = rest.split(',').map(|n| n.trim().to_owned()).collect();
+    let is_name = |n: &String| !n.is_empty() && n.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '$');
+    names.iter().all(is_name).then_some(names)
 }
 
 fn query_outcome(schema: SchemaRef, batch: RecordBatch) -> Outcome {

@@ -11,7 +11,7 @@ use crate::{
 };
 
 pub(super) fn engine(folder: &tempfile::TempDir) -> LocalEngine {
-    let options = LocalOptions { path: "warehouse".into(), database: "db".into(), schema: "s".into(), memory_limit: None };
+    let options = LocalOptions { path: "warehouse".into(), database: "db".into(), schema: "s".into(), memory_limit: None, user: None };
     LocalEngine::open(folder.path(), &options).expect("opens")
 }
 

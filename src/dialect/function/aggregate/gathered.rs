@@ -249,6 +249,7 @@ impl Accumulator for Values {
             rows,
             result: Type::of(&self.result),
             result_field: &self.result,
+            settings: crate::dialect::settings::Settings::defaults(),
         })?;
         ScalarValue::try_from_array(&result, 0)
     }
