@@ -1,28 +1,49 @@
 //! One file per command, each calling one operation.
 
+mod catalog;
 mod clean;
 mod compile;
 mod debug;
+mod deps;
+mod freshness;
 mod init;
 mod ls;
 mod nodes;
 mod parse;
+mod retry;
+mod run_operation;
 mod show;
 mod simulate;
 mod sql;
 mod version;
 
-use super::{args::Command, config::Config, message::Failure, stdout::Stdout};
+use super::{
+    args::{Command, Docs, SourceCommand},
+    config::Config,
+    message::Failure,
+    stdout::Stdout,
+};
 use crate::plan::Verb;
 
 /// The exit code, or why there was nothing to run.
 pub(super) fn run(command: Command, config: &Config) -> Result<i32, Failure> {
     match command {
-        Command::Build(running) => nodes::run(Verb::Build, &running, false, config),
-        Command::Run(running) => nodes::run(Verb::Run, &running, false, config),
-        Command::Test(running) => nodes::run(Verb::Test, &running, false, config),
-        Command::Seed(running) => nodes::run(Verb::Seed, &running, false, config),
-        Command::Ingest { running, follow } => nodes::run(Verb::Ingest, &running, follow, config),
+        Command::Build(running) => nodes::run(Verb::Build, &running, config),
+        Command::Run(running) => nodes::run(Verb::Run, &running, config),
+        Command::Test(running) => nodes::run(Verb::Test, &running, config),
+        Command::Seed(running) => nodes::run(Verb::Seed, &running, config),
+        Command::Snapshot(running) => nodes::run(Verb::Snapshot, &running, config),
+        Command::Clone(running) => nodes::run(Verb::Clone, &running, config),
+        Command::Retry { state } => retry::run(state.as_deref(), config),
+        Command::RunOperation { name, args } => run_operation::run(&name, args.as_deref(), config),
+        Command::Docs(Docs::Generate { selecting, no_compile, empty_catalog, .. }) => {
+            catalog::run(&selecting, !no_compile, empty_catalog, config)
+        }
+        Command::Source(SourceCommand::Freshness { selecting, output }) => freshness::run(&selecting, output.as_deref(), config),
+        Command::Deps { upgrade, lock } => deps::run(upgrade, lock, config),
+        Command::Ingest { running, follow } => {
+            nodes::run_with(Verb::Ingest, &running, nodes::Extra { follow, ..nodes::Extra::default() }, config)
+        }
         Command::Compile { selecting, inline, full_refresh } => compile::run(&selecting, inline.as_deref(), full_refresh, config),
         Command::Parse => parse::run(config),
         Command::Ls { selecting, output, output_keys } => ls::run(&selecting, output, &output_keys, config),
