@@ -75,7 +75,7 @@ pub(super) fn run(state: Option<&Path>, config: &Config) -> Result<i32, Failure>
         event_time_end: text("event_time_end"),
         ..Running::default()
     };
-    nodes::run_with(verb, &running, Extra { only: Some(only), batches }, &config)
+    nodes::run_with(verb, &running, Extra { only: Some(only), batches, ..Extra::default() }, &config)
 }
 
 /// Of a microbatch model that succeeded in part: the stretches that failed.
