@@ -102,6 +102,42 @@ pub struct Taken {
     send_anonymous_usage_stats: bool,
     #[arg(long, global = true, hide = true)]
     no_send_anonymous_usage_stats: bool,
+    #[arg(long, global = true, hide = true)]
+    version_check: bool,
+    #[arg(long, global = true, hide = true)]
+    static_parser: bool,
+    #[arg(long, global = true, hide = true)]
+    no_static_parser: bool,
+    #[arg(long, global = true, hide = true)]
+    no_introspect: bool,
+    #[arg(long, global = true, hide = true)]
+    introspect: bool,
+    #[arg(long, global = true, hide = true)]
+    no_write_json: bool,
+    #[arg(long, global = true, hide = true)]
+    write_json: bool,
+    #[arg(long, global = true, hide = true, value_name = "LEVEL")]
+    log_level_file: Option<String>,
+    #[arg(long, global = true, hide = true, value_name = "FORMAT")]
+    log_format_file: Option<String>,
+    #[arg(long, global = true, hide = true, value_name = "DIR")]
+    log_path: Option<PathBuf>,
+    #[arg(long, global = true, hide = true)]
+    no_fail_fast: bool,
+    #[arg(long, global = true, hide = true)]
+    no_debug: bool,
+    #[arg(long, global = true, hide = true)]
+    no_quiet: bool,
+    #[arg(long, global = true, hide = true)]
+    no_print: bool,
+    #[arg(long, global = true, hide = true)]
+    print: bool,
+    #[arg(long, global = true, hide = true, value_name = "N")]
+    printer_width: Option<u32>,
+    #[arg(long, global = true, hide = true)]
+    single_threaded: bool,
+    #[arg(long, global = true, hide = true)]
+    strict_mode: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -139,6 +175,25 @@ pub struct Selecting {
     /// Which tests come with a selected node: eager, cautious, buildable, empty
     #[arg(long, value_name = "MODE")]
     pub indirect_selection: Option<String>,
+    /// A selector of selectors.yml
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["select", "exclude"])]
+    pub selector: Option<String>,
+    /// Folder with the artifacts of another run, for `state:`, `result:`, `--defer`
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Read from the other run's relations what this run does not build
+    #[arg(long, overrides_with = "no_defer")]
+    pub defer: bool,
+    #[arg(long, hide = true)]
+    pub no_defer: bool,
+    /// The other run's artifacts for `--defer`, when they are not those of `--state`
+    #[arg(long, value_name = "DIR")]
+    pub defer_state: Option<PathBuf>,
+    /// With `--defer`: prefer the other run's relations even where one's own exist
+    #[arg(long, overrides_with = "no_favor_state")]
+    pub favor_state: bool,
+    #[arg(long, hide = true)]
+    pub no_favor_state: bool,
 }
 
 /// How nodes run.
@@ -152,6 +207,23 @@ pub struct Running {
     /// Keep failing rows of tests as tables
     #[arg(long, help_heading = "Options")]
     pub store_failures: bool,
+    /// Make relations with their columns and without rows
+    #[arg(long, overrides_with = "no_empty", help_heading = "Options")]
+    pub empty: bool,
+    #[arg(long, hide = true)]
+    pub no_empty: bool,
+    /// Read only a stretch of the inputs that have an `event_time`: `3 days`, or `{start: ..., end: ...}`
+    #[arg(long, value_name = "STRETCH", help_heading = "Options")]
+    pub sample: Option<String>,
+    /// First moment that microbatch models are built for
+    #[arg(long, value_name = "MOMENT", requires = "event_time_end", help_heading = "Options")]
+    pub event_time_start: Option<String>,
+    /// Microbatch models are built for what is before this moment
+    #[arg(long, value_name = "MOMENT", help_heading = "Options")]
+    pub event_time_end: Option<String>,
+    /// Show the first rows of each seed
+    #[arg(long, help_heading = "Options")]
+    pub show: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -188,6 +260,45 @@ pub enum Command {
     /// Load CSV files
     #[command(after_help = "Example:\n  segue seed --select countries --full-refresh")]
     Seed(Running),
+    /// Record how rows have changed since the last time
+    #[command(after_help = "Example:\n  segue snapshot --select orders_snapshot")]
+    Snapshot(Running),
+    /// Make relations of another run one's own
+    #[command(name = "clone", after_help = "Example:\n  segue clone --state prod-artifacts")]
+    Clone(Running),
+    /// Run again what failed or was skipped the last time
+    #[command(after_help = "Example:\n  segue retry")]
+    Retry {
+        /// Folder with run_results.json [default: the target folder]
+        #[arg(long, value_name = "DIR")]
+        state: Option<PathBuf>,
+    },
+    /// Call a macro
+    #[command(name = "run-operation", after_help = "Example:\n  segue run-operation grant_all --args '{role: reader}'")]
+    RunOperation {
+        /// The macro: `name` or `package.name`
+        #[arg(value_name = "MACRO")]
+        name: String,
+        /// Its arguments as YAML
+        #[arg(long, value_name = "YAML")]
+        args: Option<String>,
+    },
+    /// Describe the project: catalog.json
+    #[command(subcommand)]
+    Docs(Docs),
+    /// Ask sources how old their rows are
+    #[command(subcommand)]
+    Source(SourceCommand),
+    /// Fetch the packages of packages.yml
+    #[command(after_help = "Examples:\n  segue deps\n  segue deps --upgrade")]
+    Deps {
+        /// Resolve anew, whatever package-lock.yml says
+        #[arg(long)]
+        upgrade: bool,
+        /// Write package-lock.yml and fetch nothing
+        #[arg(long)]
+        lock: bool,
+    },
     /// Take in what is new in sources that have an adapter
     #[command(after_help = "Examples:\n  segue ingest\n  segue ingest --select source:charts")]
     Ingest(Running),
@@ -281,6 +392,39 @@ pub enum Command {
     Completions { shell: clap_complete::Shell },
     /// Tell versions: segue's, and dbt's whose formats it follows
     Version,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Docs {
+    /// Write catalog.json, and the manifest beside it
+    #[command(after_help = "Example:\n  segue docs generate")]
+    Generate {
+        #[command(flatten)]
+        selecting: Selecting,
+        /// Leave the manifest as it is
+        #[arg(long, help_heading = "Options")]
+        no_compile: bool,
+        #[arg(long, hide = true)]
+        compile: bool,
+        /// Describe no relations
+        #[arg(long, help_heading = "Options")]
+        empty_catalog: bool,
+        #[arg(long = "static", hide = true)]
+        static_: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SourceCommand {
+    /// Hold sources against the ages that their `freshness:` allows
+    #[command(after_help = "Example:\n  segue source freshness --select source:charts")]
+    Freshness {
+        #[command(flatten)]
+        selecting: Selecting,
+        /// Where to write sources.json
+        #[arg(short, long, value_name = "FILE", help_heading = "Options")]
+        output: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::{args::Selecting, config::Config};
 use crate::{
-    diagnostic::Diagnostic,
+    diagnostic::{Diagnostic, Place},
     graph::Node,
     names::NodeId,
     project::Project,
@@ -68,6 +68,11 @@ pub(super) fn write_manifest(
     compiled: HashMap<NodeId, (String, Option<std::path::PathBuf>)>,
     config: &Config,
 ) -> Result<(), Diagnostic> {
+    manifest::write(target, &manifest(project, compiled, config))
+}
+
+/// The manifest as it would be written.
+pub(super) fn manifest(project: &Project, compiled: HashMap<NodeId, (String, Option<std::path::PathBuf>)>, config: &Config) -> Json {
     let context = ManifestContext {
         project: project.name.clone(),
         adapter: project.profile.type_.clone(),
@@ -77,9 +82,10 @@ pub(super) fn write_manifest(
         env: config.custom_env.clone(),
         macros: macros(project),
         docs: docs(project),
+        groups: project.groups.clone(),
         compiled,
     };
-    manifest::write(target, project.graph.nodes().chain(&project.disabled), &context)
+    manifest::of(project.graph.nodes().chain(&project.disabled), &context)
 }
 
 /// Macros of the user's packages; the built-in ones have no file that a reader could open.
@@ -96,12 +102,25 @@ fn macros(project: &Project) -> Vec<MacroEntry> {
                 package: package.to_owned(),
                 name: name.to_owned(),
                 path: place.file.path.clone(),
-                sql: place.file.text.clone(),
+                sql: macro_text(&place),
                 description: described.map(|m| m.description.text.clone()).unwrap_or_default(),
                 depends_on: vec![],
             })
         })
         .collect()
+}
+
+/// From the opening tag to the closing one.
+fn macro_text(place: &Place) -> String {
+    let text = place.file.text.as_str();
+    let start = text[..place.range.start].rfind("{%").unwrap_or(0);
+    let end = text[place.range.end..].match_indices("{%").find_map(|(at, _)| {
+        let from = place.range.end + at;
+        let tag = text[from + 2..].trim_start_matches(['-', '+']).trim_start();
+        let closes = ["endmacro", "endtest", "enddata_test", "endmaterialization", "endsnapshot"].iter().any(|word| tag.starts_with(word));
+        closes.then(|| text[from..].find("%}").map_or(text.len(), |close| from + close + 2))
+    });
+    text[start..end.unwrap_or(text.len())].to_owned()
 }
 
 fn docs(project: &Project) -> Vec<DocEntry> {
@@ -127,8 +146,20 @@ pub(super) fn inline(project: &Project, sql: &str) -> Arc<NodeResult> {
     result(NodeLabel { id, kind, what: "inline query".to_owned(), name: "inline_query".to_owned() }, sql, None)
 }
 
+/// The result of `run-operation`, well so far.
+pub(super) fn operation(project: &Project, name: &str) -> NodeResult {
+    let (package, name) = name.split_once('.').unwrap_or((&project.name, name));
+    let id = NodeId::new(format!("macro.{package}.{name}"));
+    let label = NodeLabel { id, kind: crate::names::ResourceType::Operation, what: "operation".into(), name: name.to_owned() };
+    NodeResult { compiled_code: None, ..done(label, "", None) }
+}
+
 fn result(label: NodeLabel, sql: &str, path: Option<std::path::PathBuf>) -> Arc<NodeResult> {
-    Arc::new(NodeResult {
+    Arc::new(done(label, sql, path))
+}
+
+fn done(label: NodeLabel, sql: &str, path: Option<std::path::PathBuf>) -> NodeResult {
+    NodeResult {
         node: Arc::new(label),
         status: Status::Success,
         message: String::new(),
@@ -142,11 +173,13 @@ fn result(label: NodeLabel, sql: &str, path: Option<std::path::PathBuf>) -> Arc<
         timing: vec![],
         elapsed: Duration::ZERO,
         adapter_response: Map::new(),
-    })
+        heading: None,
+        batches: None,
+    }
 }
 
 /// A report of results that no run made.
 pub(super) fn report(results: Vec<Arc<NodeResult>>, config: &Config) -> RunReport {
     let elapsed = (Utc::now() - config.now).to_std().unwrap_or_default();
-    RunReport { results, exit_code: 0, elapsed, cancelled: false }
+    RunReport { results, exit_code: 0, elapsed, cancelled: false, fatal: None }
 }

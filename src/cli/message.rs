@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::config::Config;
 use crate::{
-    diagnostic::{Diagnostic, Diagnostics, Severity, Style, render},
+    diagnostic::{Diagnostic, Diagnostics, Severity, Style, kind_of, render},
     engine::EngineError,
     report::LogFormat,
     run::event::LogLevel,
@@ -49,17 +49,7 @@ pub(super) fn of_engine(error: EngineError) -> Diagnostic {
 
 /// dbt's name for the kind of a fault; programs that read the output look for it.
 fn label(diagnostics: &Diagnostics) -> &'static str {
-    match diagnostics.0.iter().find(|d| d.is_error()).map_or("", |d| d.code) {
-        "project/no-project" | "project/no-profiles" | "project/no-profile" | "project/unknown-profile" => "Runtime Error",
-        "project/unknown-target" | "project/no-target" | "project/unknown-type" | "graph/cycle" | "graph/bad-selector" => "Runtime Error",
-        "project/duplicate-entry" | "project/unknown-test" | "project/no-sql" => "Compilation Error",
-        code => match code.split('/').next().unwrap_or_default() {
-            "project" | "yaml" => "Parsing Error",
-            "template" | "graph" => "Compilation Error",
-            "engine" | "sql" => "Database Error",
-            _ => "Runtime Error",
-        },
-    }
+    kind_of(diagnostics.0.iter().find(|d| d.is_error()).map_or("", |d| d.code))
 }
 
 /// Says why the command ended.

@@ -9,6 +9,8 @@ mod command;
 mod config;
 mod interrupt;
 mod message;
+mod sampling;
+mod stateful;
 mod stdout;
 mod workspace;
 
@@ -25,6 +27,12 @@ pub fn main() -> i32 {
             return if error.use_stderr() { 2 } else { 0 };
         }
     };
+    if let Some(folder) = parsed.global.project_dir.as_ref().filter(|f| !f.is_dir()) {
+        let message = format!("invalid value for '--project-dir': directory '{}' does not exist", folder.display());
+        let error = <args::Arguments as clap::CommandFactory>::command().error(clap::error::ErrorKind::ValueValidation, message);
+        let _ = error.print();
+        return 2;
+    }
     let config = config::Config::resolve(&parsed.global);
     match command::run(parsed.command, &config) {
         Ok(code) => code,

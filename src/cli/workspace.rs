@@ -1,6 +1,12 @@
 //! What commands share: the loaded project, the opened engine, the runtime, the chosen nodes.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use tokio::runtime::Runtime;
 
@@ -8,6 +14,7 @@ use super::{
     args::Selecting,
     config::Config,
     message::{self, Failure},
+    stateful,
 };
 use crate::{
     diagnostic::{Diagnostic, Diagnostics},
@@ -15,10 +22,11 @@ use crate::{
         Engine,
         datafusion::{LocalEngine, LocalOptions},
     },
-    graph::{Graph, IndirectSelection, Selection, SelectionArgs, select},
+    graph::{IndirectSelection, Selection, SelectionArgs, select},
     names::{ResourceType, nearest},
-    project::{self, Project},
+    project::{self, LoadOptions, Project},
     run::{Introspection, ProjectSource},
+    template::Rows,
 };
 
 /// Stack of worker threads: planning recurses over expressions, deeper in builds without optimisation.
@@ -50,6 +58,11 @@ impl Workspace {
 
 /// The project, its warnings shown. A missing one gets the advice that fits.
 pub(super) fn load(verb: &str, flags: &[(&str, bool)], config: &Config) -> Result<Arc<Project>, Failure> {
+    load_rows(verb, flags, Rows::All, config)
+}
+
+/// The same for an invocation that reads only some rows.
+pub(super) fn load_rows(verb: &str, flags: &[(&str, bool)], rows: Rows, config: &Config) -> Result<Arc<Project>, Failure> {
     if !config.project_dir.join("dbt_project.yml").is_file() {
         let fault = Diagnostic::error("project/no-project", format!("there is no `dbt_project.yml` in `{}`", config.project_dir.display()));
         let help = match config.project_above() {
@@ -58,7 +71,7 @@ pub(super) fn load(verb: &str, flags: &[(&str, bool)], config: &Config) -> Resul
         };
         return Err(fault.help(help).into());
     }
-    let project = project::load(&config.load_options(verb, flags))?;
+    let project = project::load(&LoadOptions { rows, ..config.load_options(verb, flags) })?;
     warn(&project.warnings, config)?;
     Ok(Arc::new(project))
 }
@@ -117,13 +130,18 @@ fn user() -> Option<String> {
 fn runtime() -> Result<Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        // templates see it as `thread_id`
+        .thread_name_fn(|| {
+            static COUNT: AtomicUsize = AtomicUsize::new(0);
+            format!("Thread-{} (worker)", COUNT.fetch_add(1, Ordering::Relaxed) + 1)
+        })
         .thread_stack_size(STACK_BYTES)
         .build()
         .map_err(|e| Diagnostic::error("cli/runtime", format!("cannot start threads: {e}")).into())
 }
 
 /// What `--select` and its kin choose; warnings shown.
-pub(super) fn chosen(graph: &Graph, selecting: &Selecting, package: &str, config: &Config) -> Result<Selection, Failure> {
+pub(super) fn chosen(project: &Project, selecting: &Selecting, config: &Config) -> Result<Selection, Failure> {
     let indirect = match &selecting.indirect_selection {
         None => IndirectSelection::default(),
         Some(text) => IndirectSelection::parse(text).ok_or_else(|| {
@@ -137,9 +155,11 @@ pub(super) fn chosen(graph: &Graph, selecting: &Selecting, package: &str, config
         resource_types: resource_types(&selecting.resource_type)?,
         exclude_resource_types: resource_types(&selecting.exclude_resource_type)?,
         indirect,
-        root_package: Some(package.to_owned()),
+        root_package: Some(project.name.clone()),
+        facts: stateful::facts(project, selecting, config)?,
+        named: stateful::selectors(project, selecting)?,
     };
-    let selection = select(graph, &args)?;
+    let selection = select(&project.graph, &args)?;
     warn(&selection.warnings, config)?;
     Ok(selection)
 }

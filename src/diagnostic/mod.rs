@@ -33,6 +33,25 @@ pub struct Diagnostic {
     pub help: Option<String>,
 }
 
+/// dbt's name for the kind of a fault, by its code; programs that read the output look for it.
+pub fn kind_of(code: &str) -> &'static str {
+    match code {
+        "project/no-project" | "project/no-profiles" | "project/no-profile" | "project/unknown-profile" | "project/query-comment" => {
+            "Runtime Error"
+        }
+        "project/unknown-target" | "project/no-target" | "project/unknown-type" | "graph/cycle" | "graph/bad-selector" => "Runtime Error",
+        "project/duplicate-entry" | "project/unknown-test" | "project/no-sql" => "Compilation Error",
+        "template/query" | "template/warehouse" => "Database Error",
+        "engine/schema-change" | "check/store-failures" | "check/unit-test" | "seed/delimiter" => "Compilation Error",
+        code => match code.split('/').next().unwrap_or_default() {
+            "project" | "yaml" => "Parsing Error",
+            "template" | "graph" | "run" => "Compilation Error",
+            "engine" | "sql" | "seed" => "Database Error",
+            _ => "Runtime Error",
+        },
+    }
+}
+
 impl Diagnostic {
     pub fn error(code: &'static str, message: impl Into<String>) -> Self {
         Self {

@@ -93,6 +93,8 @@ pub struct Publish {
     pub comment: Option<String>,
     /// Stored column name (any case) to comment.
     pub column_comments: BTreeMap<String, String>,
+    /// Columns in which a NULL fails the publish (a contract's `not_null`); any case.
+    pub not_null: Vec<String>,
     /// Recorded in the commit: fingerprint, node id, invocation id...
     pub properties: BTreeMap<String, String>,
 }
@@ -128,6 +130,10 @@ pub enum Strategy {
     /// Rows whose key is among the new rows' keys are deleted, then all new rows inserted, in one commit.
     DeleteInsert {
         unique_key: Vec<String>,
+        predicates: Vec<String>,
+    },
+    /// Rows that meet all conditions are deleted, then all new rows inserted, in one commit.
+    Replace {
         predicates: Vec<String>,
     },
     /// All rows are replaced, the table (its history, its properties) stays.

@@ -4,19 +4,23 @@
 //! nodes that would write one table, a cycle. Nothing here reads files or renders templates.
 
 mod cycle;
+mod definition;
+mod facts;
 mod node;
 mod selection;
 mod selector;
 
 use std::{cmp::Reverse, collections::BinaryHeap, path::Path};
 
+pub use definition::Definition;
+pub use facts::{Changes, Facts};
 use indexmap::{IndexMap, IndexSet, map::Entry};
 pub use node::*;
 use petgraph::{
     Direction,
     graph::{DiGraph, NodeIndex},
 };
-pub use selection::{IndirectSelection, Selection, SelectionArgs, select};
+pub use selection::{IndirectSelection, Named, Selection, SelectionArgs, select};
 
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, Place},
@@ -209,6 +213,7 @@ fn check_relations(nodes: &IndexMap<NodeId, Node>, faults: &mut Diagnostics) {
                 )
                 .at(node.declared_at(), "the second one")
                 .related(first.get().declared_at(), "the first one")
+                .note(format!("two resources cannot have the identical database representation `{relation}`"))
                 .help("give one of them another `alias`, `schema` or `database`"),
             ),
         }

@@ -36,11 +36,15 @@ pub struct Node {
     pub meta: IndexMap<String, Json>,
     /// `None` for tests without stored failures, analyses, operations and ephemeral models.
     pub relation: Option<RelationName>,
+    /// What templates call `this`: the relation, or the name that it would have.
+    pub this: Option<RelationName>,
     /// dbt's `alias`, as configured (before folding).
     pub alias: String,
     /// What `ref()` and `source()` named, in order of appearance, with their places.
     pub refs: Vec<RefCall>,
     pub sources: Vec<SourceCall>,
+    /// What `function()` named.
+    pub functions: Vec<RefCall>,
     /// Resolved from `refs` and `sources` (and of adapters' `input:`), without duplicates, in order of appearance.
     pub depends_on: Vec<NodeId>,
     pub test: Option<TestInfo>,
@@ -58,9 +62,10 @@ impl Node {
     /// Whether `build` does something for it.
     pub fn is_executable(&self) -> bool {
         match self.kind {
-            ResourceType::Model => !self.is_ephemeral(),
+            // a model whose file is empty is there, but is never built
+            ResourceType::Model => !self.is_ephemeral() && !self.raw_code.trim().is_empty(),
             ResourceType::Source => self.source.as_ref().is_some_and(|s| s.adapter.is_some()),
-            ResourceType::Seed | ResourceType::Snapshot | ResourceType::Test | ResourceType::UnitTest => true,
+            ResourceType::Seed | ResourceType::Snapshot | ResourceType::Test | ResourceType::UnitTest | ResourceType::Function => true,
             ResourceType::Analysis | ResourceType::Operation | ResourceType::Exposure => false,
         }
     }

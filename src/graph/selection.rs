@@ -1,13 +1,13 @@
 //! `--select` and `--exclude` to a set of nodes, as dbt's documentation "Node selector syntax" has it.
 //!
 //! Spaces unite, commas intersect, `+` and `@` walk the graph; what one criterion means is [`super::selector`]'s. Tests come
-//! along with the nodes they look at ("Indirect selection"). Criteria that compare with an earlier run (`state:`,
-//! `result:`, `source_status:`) are not here: nothing of an earlier run is known at this stage.
+//! along with the nodes they look at ("Indirect selection"). What criteria that compare with an earlier run (`state:`,
+//! `result:`, `source_status:`) mean is in [`Facts`], which the caller brings.
 
-use indexmap::IndexSet;
+use indexmap::{IndexMap, IndexSet};
 use petgraph::Direction;
 
-use super::{Graph, Node, selector::Criterion};
+use super::{Definition, Facts, Graph, Node, selector::Criterion};
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, Place, SourceFile},
     names::{NodeId, ResourceType, nearest},
@@ -24,6 +24,17 @@ pub struct SelectionArgs {
     pub indirect: IndirectSelection,
     /// What `package:this` means.
     pub root_package: Option<String>,
+    /// What is known of an earlier run.
+    pub facts: Facts,
+    /// Selectors of `selectors.yml`.
+    pub named: Named,
+}
+
+/// Selectors by name, and the one that this invocation takes in the place of `--select`.
+#[derive(Clone, Debug, Default)]
+pub struct Named {
+    pub definitions: IndexMap<String, Definition>,
+    pub chosen: Option<String>,
 }
 
 /// Which tests come along with the nodes they look at.
@@ -68,12 +79,17 @@ pub fn select(graph: &Graph, args: &SelectionArgs) -> Result<Selection, Diagnost
         return Err(faults);
     }
     let pass = Pass { graph, args };
+    let definition = args.named.chosen.as_ref().and_then(|name| args.named.definitions.get(name));
     let mut chosen = match select.is_empty() {
+        true if definition.is_some() => match definition {
+            Some(definition) => pass.defined(definition, 0, &mut faults)?,
+            None => Chosen { direct: IndexSet::new(), indirect: IndexSet::new() },
+        },
         true => Chosen { direct: (0..graph.len()).collect(), indirect: IndexSet::new() },
-        false => pass.union(&select, &mut faults),
+        false => pass.union(&select, &mut faults)?,
     };
     if !exclude.is_empty() {
-        let without = pass.union(&exclude, &mut faults);
+        let without = pass.union(&exclude, &mut faults)?;
         chosen.direct.retain(|i| !without.direct.contains(i));
         chosen.indirect.retain(|i| !without.direct.contains(i));
     }
@@ -131,16 +147,18 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    fn union(&self, words: &[Word], warnings: &mut Diagnostics) -> Chosen {
+    fn union(&self, words: &[Word], warnings: &mut Diagnostics) -> Result<Chosen, Diagnostics> {
         let mut all = Chosen { direct: IndexSet::new(), indirect: IndexSet::new() };
         for word in words {
-            let mut parts = word.criteria.iter().map(|(criterion, place)| {
-                let found = self.criterion(criterion);
+            let mut parts = vec![];
+            for (criterion, place) in &word.criteria {
+                let found = self.criterion(criterion, warnings)?;
                 if found.direct.is_empty() {
                     warnings.push(self.nothing(criterion, place));
                 }
-                found
-            });
+                parts.push(found);
+            }
+            let mut parts = parts.into_iter();
             let Some(mut chosen) = parts.next() else { continue };
             let mut silent = chosen.direct.is_empty();
             for part in parts {
@@ -157,13 +175,75 @@ impl Pass<'_> {
             all.direct.extend(chosen.direct);
             all.indirect.extend(chosen.indirect);
         }
-        all
+        Ok(all)
     }
 
-    fn criterion(&self, criterion: &Criterion) -> Chosen {
+    /// A selector of `selectors.yml`; `depth` ends selectors that name each other.
+    fn defined(&self, definition: &Definition, depth: usize, warnings: &mut Diagnostics) -> Result<Chosen, Diagnostics> {
+        const DEEPEST: usize = 50;
+        if depth > DEEPEST {
+            return Err(Diagnostic::error("graph/bad-selector", "the selectors of `selectors.yml` name each other").into());
+        }
+        match definition {
+            Definition::Criterion(text) => {
+                if let Some(name) = text.strip_prefix("selector:") {
+                    let Some(inner) = self.args.named.definitions.get(name) else { return Err(self.unknown_selector(name).into()) };
+                    return self.defined(inner, depth + 1, warnings);
+                }
+                let mut faults = Diagnostics::default();
+                let words = parse("selectors.yml", std::slice::from_ref(text), &mut faults);
+                if faults.has_errors() { Err(faults) } else { self.union(&words, warnings) }
+            }
+            Definition::Union(members) => {
+                let mut all = Chosen { direct: IndexSet::new(), indirect: IndexSet::new() };
+                for member in members {
+                    let found = self.defined(member, depth + 1, warnings)?;
+                    all.direct.extend(found.direct);
+                    all.indirect.extend(found.indirect);
+                }
+                Ok(all)
+            }
+            Definition::Intersection(members) => {
+                let mut all: Option<Chosen> = None;
+                for member in members {
+                    let found = self.defined(member, depth + 1, warnings)?;
+                    match &mut all {
+                        None => all = Some(found),
+                        Some(all) => all.direct.retain(|i| found.direct.contains(i)),
+                    }
+                }
+                Ok(all.unwrap_or(Chosen { direct: IndexSet::new(), indirect: IndexSet::new() }))
+            }
+            Definition::Difference(of, without) => {
+                let mut all = self.defined(of, depth + 1, warnings)?;
+                for member in without {
+                    let found = self.defined(member, depth + 1, warnings)?;
+                    all.direct.retain(|i| !found.direct.contains(i));
+                    all.indirect.retain(|i| !found.direct.contains(i));
+                }
+                Ok(all)
+            }
+        }
+    }
+
+    fn unknown_selector(&self, name: &str) -> Diagnostic {
+        let fault = Diagnostic::error("graph/bad-selector", format!("there is no selector `{name}` in selectors.yml"));
+        match nearest(name, self.args.named.definitions.keys().map(String::as_str)) {
+            Some(near) => fault.help(format!("did you mean `{near}`?")),
+            None => fault,
+        }
+    }
+
+    fn criterion(&self, criterion: &Criterion, warnings: &mut Diagnostics) -> Result<Chosen, Diagnostics> {
         let root = self.args.root_package.as_deref();
         let nodes = self.graph.nodes().enumerate();
-        let found: IndexSet<usize> = nodes.filter(|(_, n)| criterion.matches(n, root)).map(|(i, _)| i).collect();
+        let found: IndexSet<usize> = if let Some(name) = criterion.selector() {
+            let Some(definition) = self.args.named.definitions.get(name) else { return Err(self.unknown_selector(name).into()) };
+            self.defined(definition, 0, warnings)?.direct
+        } else {
+            criterion.provided(&self.args.facts).map_err(|d| Diagnostics::from(*d))?;
+            nodes.filter(|(_, n)| criterion.matches(n, root, &self.args.facts)).map(|(i, _)| i).collect()
+        };
         let reach = |from: &IndexSet<usize>, depth, way| self.graph.reach_all(from.iter().copied(), depth, way);
         let mut walked = found.clone();
         if criterion.childrens_parents {
@@ -176,7 +256,7 @@ impl Pass<'_> {
         if let Some(depth) = criterion.children {
             walked.extend(reach(&found, depth, Direction::Outgoing));
         }
-        self.with_tests(walked)
+        Ok(self.with_tests(walked))
     }
 
     /// dbt's `expand_selection`.

@@ -6,13 +6,13 @@ use std::path::Path;
 
 use globset::{GlobBuilder, GlobMatcher};
 
-use super::{Graph, Node};
+use super::{Changes, Facts, Graph, Node};
 use crate::{
     diagnostic::Diagnostic,
     names::{ResourceType, nearest},
 };
 
-const METHODS: [&str; 14] = [
+const METHODS: [&str; 19] = [
     "fqn",
     "tag",
     "source",
@@ -27,10 +27,12 @@ const METHODS: [&str; 14] = [
     "group",
     "access",
     "unit_test",
+    "version",
+    "state",
+    "result",
+    "source_status",
+    "selector",
 ];
-
-/// Methods of dbt that compare with an earlier run.
-const STATEFUL: [&str; 4] = ["state", "result", "source_status", "selector"];
 
 #[derive(Debug)]
 pub(super) struct Criterion {
@@ -60,6 +62,12 @@ enum Method {
     Group,
     Access,
     UnitTest,
+    Version,
+    State,
+    Result,
+    SourceStatus,
+    /// A selector of `selectors.yml`.
+    Selector,
 }
 
 impl Criterion {
@@ -118,8 +126,37 @@ impl Criterion {
             Method::TestName => nodes.filter_map(|n| Some(n.test.as_ref()?.generic.as_ref()?.name.clone())).collect(),
             Method::Exposure | Method::UnitTest => nodes.filter(|n| Some(n.kind) == self.kind()).map(|n| n.name.clone()).collect(),
             Method::TestType => ["generic", "singular", "unit", "data"].map(String::from).to_vec(),
-            Method::Config(_) | Method::ResourceType(_) | Method::Group | Method::Access => vec![],
+            Method::Config(_)
+            | Method::ResourceType(_)
+            | Method::Group
+            | Method::Access
+            | Method::Version
+            | Method::State
+            | Method::Result
+            | Method::SourceStatus
+            | Method::Selector => vec![],
         }
+    }
+
+    /// The name after `selector:`.
+    pub fn selector(&self) -> Option<&str> {
+        matches!(self.method, Method::Selector).then_some(self.value.as_str())
+    }
+
+    /// Whether what the criterion compares with is there.
+    pub fn provided(&self, facts: &Facts) -> Result<(), Box<Diagnostic>> {
+        let (what, there) = match self.method {
+            Method::State => ("manifest.json", facts.changes.is_some()),
+            Method::Result => ("run_results.json", facts.results.is_some()),
+            Method::SourceStatus => ("sources.json", facts.fresher.is_some()),
+            _ => return Ok(()),
+        };
+        if there {
+            return Ok(());
+        }
+        let fault =
+            Diagnostic::error("graph/no-state", format!("`{}` compares with `{what}` of another run, and there is none", self.value));
+        Err(Box::new(fault.help("pass its folder with `--state`")))
     }
 
     fn kind(&self) -> Option<ResourceType> {
@@ -130,7 +167,7 @@ impl Criterion {
         }
     }
 
-    pub fn matches(&self, node: &Node, root_package: Option<&str>) -> bool {
+    pub fn matches(&self, node: &Node, root_package: Option<&str>, facts: &Facts) -> bool {
         let value = self.value.as_str();
         match &self.method {
             Method::Fqn => {
@@ -139,7 +176,9 @@ impl Criterion {
                 if source || exposure {
                     value == "*"
                 } else {
-                    fqn_matches(&node.fqn, value) || fqn_matches(node.fqn.get(1..).unwrap_or(&[]), value)
+                    (node.extra.contains_key("version") && node.name == value)
+                        || fqn_matches(&node.fqn, value)
+                        || fqn_matches(node.fqn.get(1..).unwrap_or(&[]), value)
                 }
             }
             Method::Tag => node.tags.iter().any(|t| wildcard(value, t)),
@@ -166,6 +205,10 @@ impl Criterion {
             Method::Config(path) => config_value(node, path).is_some_and(|v| config_matches(v, value)),
             Method::TestName => {
                 let generic = node.test.as_ref().and_then(|t| t.generic.as_ref());
+                // unit tests and singular tests go by their own name
+                if generic.is_none() && matches!(node.kind, ResourceType::UnitTest | ResourceType::Test) {
+                    return wildcard(value, &node.name);
+                }
                 generic.is_some_and(|g| wildcard(value, &g.name) || g.name.rsplit_once('.').is_some_and(|(_, n)| wildcard(value, n)))
             }
             Method::TestType => match (&node.test, value) {
@@ -180,6 +223,13 @@ impl Criterion {
                 Some(node.kind) == self.kind() && (wildcard(value, &node.name) || fqn_matches(&node.fqn, value))
             }
             Method::Group => text_of(node, "group").is_some_and(|g| g == value),
+            Method::Version => node.kind == ResourceType::Model && version_matches(node, value),
+            Method::State => {
+                facts.changes.as_ref().is_some_and(|all| all.get(&node.id).copied().unwrap_or_default().meets(value) == Some(true))
+            }
+            Method::Result => facts.results.as_ref().and_then(|all| all.get(&node.id)).is_some_and(|status| status == value),
+            Method::SourceStatus => value == "fresher" && facts.fresher.as_ref().is_some_and(|all| all.contains(&node.id)),
+            Method::Selector => false,
             Method::Access => node.kind == ResourceType::Model && text_of(node, "access").unwrap_or("protected") == value,
         }
     }
@@ -226,11 +276,17 @@ impl Method {
             ("group", "") => Self::Group,
             ("access", "") => Self::Access,
             ("unit_test", "") => Self::UnitTest,
-            (stateful, _) if STATEFUL.contains(&stateful) => {
-                return Err(Diagnostic::error("graph/unsupported-selector", format!("the selection method `{method}:` is not supported"))
-                    .help("segue skips what is fresh by itself; `segue explain` tells why a node would run")
-                    .into());
-            }
+            ("version", "") => Self::Version,
+            ("state", "") => match Changes::default().meets(value) {
+                Some(_) => Self::State,
+                None => {
+                    let fault = Diagnostic::error("graph/bad-selector", format!("there is no state `{value}`"));
+                    return Err(Box::new(fault.help("states are `new`, `old`, `modified`, `unmodified` and `modified.<part>`")));
+                }
+            },
+            ("result", "") => Self::Result,
+            ("source_status", "") => Self::SourceStatus,
+            ("selector", "") => Self::Selector,
             _ => {
                 let fault = Diagnostic::error("graph/unknown-method", format!("there is no selection method `{method}:`"));
                 return Err(Box::new(match nearest(method, METHODS) {
@@ -285,10 +341,30 @@ fn file_name(node: &Node) -> Option<&str> {
     node.original_file_path.file_name().and_then(|f| f.to_str())
 }
 
+/// `version:latest`, `prerelease`, `old` and `none` (dbt documentation, "The version method").
+fn version_matches(node: &Node, wanted: &str) -> bool {
+    let number = |key: &str| node.extra.get(key).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned));
+    let (version, latest) = (number("version"), number("latest_version"));
+    let order = |a: &str, b: &str| match (a.parse::<f64>(), b.parse::<f64>()) {
+        (Ok(a), Ok(b)) => a.partial_cmp(&b).unwrap_or(std::cmp::Ordering::Equal),
+        _ => a.cmp(b),
+    };
+    match (version, latest) {
+        (None, _) => wanted == "none",
+        (Some(version), Some(latest)) => match wanted {
+            "latest" => version == latest,
+            "prerelease" => order(&version, &latest).is_gt(),
+            "old" => order(&version, &latest).is_lt(),
+            other => version == other,
+        },
+        (Some(_), None) => wanted == "latest",
+    }
+}
+
 /// dbt's `is_selected_node`: the name itself, or the leading parts of the dotted path with wildcards from some part on.
 fn fqn_matches(fqn: &[String], selector: &str) -> bool {
     let Some(name) = fqn.last() else { return false };
-    if name == selector {
+    if name == selector || (!selector.contains('.') && wildcard(selector, name)) {
         return true;
     }
     let parts: Vec<&str> = selector.split('.').collect();

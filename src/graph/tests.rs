@@ -39,6 +39,8 @@ pub(crate) fn graph(text: &str) -> Result<Graph, Diagnostics> {
             config: NodeConfig::default(),
             tags: words.iter().filter_map(|w| w.strip_prefix('#')).map(str::to_owned).collect(),
             meta: IndexMap::new(),
+            functions: vec![],
+            this: None,
             relation: (kind == ResourceType::Model).then(|| RelationName::parse_parts("d", "s", name)),
             alias: name.to_owned(),
             refs: parents

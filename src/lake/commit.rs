@@ -52,6 +52,14 @@ pub struct Commit {
     pub application: Option<(String, i64)>,
 }
 
+/// Whether a comment for the column as written is one for the stored column: a quoted name is exact, any other folds.
+pub fn describes(written: &str, stored: &str) -> bool {
+    match written.strip_prefix('"').and_then(|w| w.strip_suffix('"')) {
+        Some(exact) => exact == stored,
+        None => written.eq_ignore_ascii_case(stored),
+    }
+}
+
 impl Lake {
     /// Makes the commit on top of `base` (the version that the change was computed from; `None`: a new table) and
     /// gives the new version. A conflicting commit made since is an error, never a silent overwrite of its rows.
@@ -66,7 +74,7 @@ impl Lake {
             .fields()
             .iter()
             .map(|f| {
-                let field = match commit.column_comments.iter().find(|(name, _)| name.eq_ignore_ascii_case(f.name())) {
+                let field = match commit.column_comments.iter().find(|(name, _)| describes(name, f.name())) {
                     Some((_, text)) if !text.is_empty() => with_comment(f, text),
                     _ => f.as_ref().clone(),
                 };

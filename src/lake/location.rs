@@ -9,6 +9,7 @@ const RESERVED: &AsciiSet = &CONTROLS
     .add(b'/')
     .add(b'\\')
     .add(b'%')
+    .add(b'~')
     .add(b'?')
     .add(b'#')
     .add(b'*')
@@ -25,11 +26,12 @@ const RESERVED: &AsciiSet = &CONTROLS
 pub(super) const VIEW_SUFFIX: &str = ".view.json";
 
 pub(super) fn segment(identifier: &Identifier) -> String {
-    utf8_percent_encode(identifier.as_str(), RESERVED).to_string()
+    // not with the percent sign itself: table URLs would decode it on their way
+    utf8_percent_encode(identifier.as_str(), RESERVED).to_string().replace('%', "~")
 }
 
 pub(super) fn identifier(segment: &str) -> Identifier {
-    Identifier::exact(percent_decode_str(segment).decode_utf8_lossy().into_owned())
+    Identifier::exact(percent_decode_str(&segment.replace('~', "%")).decode_utf8_lossy().into_owned())
 }
 
 /// `DATABASE/SCHEMA/NAME`

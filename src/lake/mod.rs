@@ -18,7 +18,7 @@ mod view;
 mod warehouse;
 mod write;
 
-pub use commit::{Change, Commit, Removed};
+pub use commit::{Change, Commit, Removed, describes};
 pub use definition::{FolderFile, FunctionArgument, FunctionFile, FunctionOverload, SequenceFile};
 pub use error::LakeError;
 pub use overlay::Transaction;

@@ -14,10 +14,12 @@ pub enum ResourceType {
     Analysis,
     Operation,
     Exposure,
+    /// A SQL function that the project defines.
+    Function,
 }
 
 impl ResourceType {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Model,
         Self::Seed,
         Self::Snapshot,
@@ -27,6 +29,7 @@ impl ResourceType {
         Self::Analysis,
         Self::Operation,
         Self::Exposure,
+        Self::Function,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -40,6 +43,7 @@ impl ResourceType {
             Self::Analysis => "analysis",
             Self::Operation => "operation",
             Self::Exposure => "exposure",
+            Self::Function => "function",
         }
     }
 

@@ -24,8 +24,6 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     pub steps: Vec<Step>,
-    /// Selected nodes that this version cannot run (unit tests); the run warns about them.
-    pub left_out: Vec<NodeId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,25 +70,16 @@ impl Plan {
                 && options.verb.does(n.kind)
                 && options.resource_types.as_ref().is_none_or(|kinds| kinds.contains(&n.kind))
         };
-        let mut left_out = vec![];
-        let is_step: Vec<bool> = nodes
-            .iter()
-            .map(|n| {
-                let wanted = wanted(n);
-                if wanted && n.kind == ResourceType::UnitTest {
-                    left_out.push(n.id.clone());
-                }
-                wanted && n.kind != ResourceType::UnitTest
-            })
-            .collect();
+        let is_step: Vec<bool> = nodes.iter().map(|n| wanted(n)).collect();
 
         let mut waits: Vec<HashSet<usize>> = nearest_steps(&parents, &is_step);
         if options.verb == Verb::Build {
+            unit_tests_first(&nodes, &parents, &is_step, &mut waits);
             add_test_edges(&nodes, &parents, &is_step, &mut waits);
         }
         let order = order(&is_step, &waits);
         let steps = number(&nodes, &order, &waits, options);
-        Self { steps, left_out }
+        Self { steps }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -125,6 +114,19 @@ fn nearest_steps(parents: &[Vec<usize>], is_step: &[bool]) -> Vec<HashSet<usize>
         above.push(set);
     }
     above
+}
+
+/// In `build` a unit test runs before its model, and before anything else that needs the model (dbt documentation, "Unit
+/// tests"): it needs what the model needs, not the model.
+fn unit_tests_first(nodes: &[&Node], parents: &[Vec<usize>], is_step: &[bool], waits: &mut [HashSet<usize>]) {
+    for test in (0..nodes.len()).filter(|&i| is_step[i] && nodes[i].kind == ResourceType::UnitTest) {
+        let Some(&model) = parents[test].first() else { continue };
+        let above = waits[model].iter().copied().filter(|&p| nodes[p].kind != ResourceType::UnitTest);
+        waits[test] = above.collect();
+        if is_step[model] {
+            waits[model].insert(test);
+        }
+    }
 }
 
 /// `test -> node` wherever all parents of the test are ancestors of the node, as near to the test as possible.
@@ -196,7 +198,7 @@ fn number(nodes: &[&Node], order: &[usize], waits: &[HashSet<usize>], options: &
             Step {
                 id: node.id.clone(),
                 kind: node.kind,
-                action: Action::of(node.kind),
+                action: if options.verb == Verb::Clone { Action::Clone } else { Action::of(node.kind) },
                 reason: reason(node, options),
                 waits_for,
                 height: 1,

@@ -37,6 +37,8 @@ pub(crate) fn node(name: &str, parents: &[&str]) -> Node {
         config: NodeConfig { materialized: materialized.into(), ..NodeConfig::default() },
         tags: vec![],
         meta: IndexMap::new(),
+        functions: vec![],
+        this: None,
         relation: (kind != ResourceType::Test && materialized != "ephemeral").then(|| RelationName::parse_parts("db", "s", name)),
         alias: name.into(),
         refs: vec![],

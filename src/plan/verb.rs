@@ -10,6 +10,8 @@ pub enum Verb {
     Test,
     Seed,
     Snapshot,
+    /// Relations of another run, made our own.
+    Clone,
     /// Sources with adapters only.
     Ingest,
 }
@@ -18,11 +20,12 @@ impl Verb {
     pub fn does(self, kind: ResourceType) -> bool {
         use ResourceType as R;
         match self {
-            Self::Build => matches!(kind, R::Model | R::Seed | R::Snapshot | R::Source | R::Test | R::UnitTest),
+            Self::Build => matches!(kind, R::Model | R::Seed | R::Snapshot | R::Source | R::Test | R::UnitTest | R::Function),
             Self::Run => kind == R::Model,
             Self::Test => matches!(kind, R::Test | R::UnitTest),
             Self::Seed => kind == R::Seed,
             Self::Snapshot => kind == R::Snapshot,
+            Self::Clone => matches!(kind, R::Model | R::Seed | R::Snapshot),
             Self::Ingest => kind == R::Source,
         }
     }
@@ -34,6 +37,7 @@ impl Verb {
             Self::Test => "test",
             Self::Seed => "seed",
             Self::Snapshot => "snapshot",
+            Self::Clone => "clone",
             Self::Ingest => "ingest",
         }
     }
@@ -47,6 +51,7 @@ pub enum Action {
     Seed,
     Materialize,
     Snapshot,
+    Clone,
     Test,
 }
 
@@ -57,7 +62,9 @@ impl Action {
             ResourceType::Seed => Self::Seed,
             ResourceType::Snapshot => Self::Snapshot,
             ResourceType::Test | ResourceType::UnitTest => Self::Test,
-            ResourceType::Model | ResourceType::Analysis | ResourceType::Operation | ResourceType::Exposure => Self::Materialize,
+            ResourceType::Model | ResourceType::Analysis | ResourceType::Operation | ResourceType::Exposure | ResourceType::Function => {
+                Self::Materialize
+            }
         }
     }
 }

@@ -12,8 +12,8 @@ use crate::{
     graph::{Node, TestSeverity},
     names::{NodeId, RelationName, ResourceType},
     template::{
-        LogLine, MacroCall, NodeContext, RefError, Rendered, Resolved, Resolver, Returned, SourceMap, TestCall, Warehouse, cte_name,
-        with_ctes,
+        LogLine, MacroCall, NodeContext, RefError, Rendered, Resolved, Resolver, Returned, Rows, SourceMap, Substitutes, TestCall,
+        Warehouse, cte_name, with_ctes,
     },
 };
 
@@ -29,15 +29,38 @@ pub struct Compiled {
     /// What is for the screen and what is for the log.
     pub logs: Vec<LogLine>,
     pub warnings: Diagnostics,
+    /// `sql_header` as the rendering set it, or as configured.
+    pub header: Option<String>,
+}
+
+/// What differs from the ordinary while a text is rendered.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    /// `None`: what the invocation says.
+    pub rows: Option<Rows>,
+    pub substitutes: Option<Arc<Substitutes>>,
+    /// Names that exist in this rendering alone.
+    pub variables: Arc<Map<String, Json>>,
+}
+
+impl World {
+    pub fn with(variables: Map<String, Json>) -> Self {
+        Self { variables: Arc::new(variables), ..Self::default() }
+    }
 }
 
 impl Project {
     /// The SQL of a model, test, snapshot or analysis.
     pub fn compile(&self, id: &NodeId, warehouse: &dyn Warehouse) -> Result<Compiled, Diagnostics> {
+        self.compile_in(id, &World::default(), warehouse)
+    }
+
+    /// The same in a world of one's own: a batch, a unit test.
+    pub fn compile_in(&self, id: &NodeId, world: &World, warehouse: &dyn Warehouse) -> Result<Compiled, Diagnostics> {
         let Some(node) = self.graph.node(id) else {
             return Err(Diagnostic::error("project/unknown-node", format!("there is no node `{id}`")).into());
         };
-        let rendered = self.render_node(node, warehouse)?;
+        let rendered = self.render_node(node, world, warehouse)?;
         self.complete(rendered, warehouse)
     }
 
@@ -45,7 +68,7 @@ impl Project {
     pub fn compile_inline(&self, sql: &str, warehouse: &dyn Warehouse) -> Result<Compiled, Diagnostics> {
         let file = SourceFile::new("--inline", sql);
         let context = NodeContext::new(ResourceType::Analysis, self.name.as_str(), "inline_query");
-        let resolver = Bound { project: self, node: None, package: &self.name };
+        let resolver = Bound { project: self, node: None, package: &self.name, warehouse };
         let rendered = self.environment.render(&file, 0..file.text.len(), &context, &resolver, warehouse)?;
         self.complete(rendered, warehouse)
     }
@@ -56,38 +79,64 @@ impl Project {
         text: &str,
         place: &Place,
         node: Option<&NodeId>,
+        world: &World,
         warehouse: &dyn Warehouse,
     ) -> Result<Rendered, Diagnostics> {
-        let node = node.and_then(|id| self.graph.node(id));
-        let context = match node {
-            Some(node) => self.node_context(node),
-            None => NodeContext::new(ResourceType::Operation, self.name.as_str(), "hook"),
-        };
+        let context = self.context_of(node, world);
         // hooks run beside their node, so that a reference orders nothing: any is allowed
-        let resolver = Bound { project: self, node: None, package: &context.package };
+        let resolver = Bound { project: self, node: None, package: &context.package, warehouse };
         self.environment.render_text(text, place, &context, &resolver, warehouse)
     }
 
-    /// `run-operation`: a macro by name.
-    pub fn call_macro(&self, call: &MacroCall, warehouse: &dyn Warehouse) -> Result<Returned, Diagnostics> {
-        let context = NodeContext::new(ResourceType::Operation, self.name.as_str(), call.name.as_str());
-        let resolver = Bound { project: self, node: None, package: &self.name };
-        self.environment.call_macro(call, None, &context, &resolver, warehouse)
+    /// A macro by name, in the context of a node or of the project (`run-operation`).
+    pub fn call_macro(
+        &self,
+        call: &MacroCall,
+        node: Option<&NodeId>,
+        world: &World,
+        warehouse: &dyn Warehouse,
+    ) -> Result<Returned, Diagnostics> {
+        let context = self.context_of(node, world);
+        let resolver = Bound { project: self, node: None, package: &context.package, warehouse };
+        let place = node.and_then(|id| self.graph.node(id)).map(|n| Place::start_of(&n.file));
+        self.environment.call_macro(call, place.as_ref(), &context, &resolver, warehouse)
+    }
+
+    fn context_of(&self, node: Option<&NodeId>, world: &World) -> NodeContext {
+        let mut context = match node.and_then(|id| self.graph.node(id)) {
+            Some(node) => self.node_context(node),
+            None => NodeContext::new(ResourceType::Operation, self.name.as_str(), "hook"),
+        };
+        context.variables = Arc::clone(&world.variables);
+        if let Some(code) = world.variables.get("sql").filter(|c| c.is_string()) {
+            let model = Arc::make_mut(&mut context.model);
+            model.insert("compiled_code".into(), code.clone());
+            model.insert("compiled".into(), Json::Bool(true));
+        }
+        context
     }
 
     /// What templates see of a node: `this`, `model`, `config`.
     pub fn node_context(&self, node: &Node) -> NodeContext {
         let mut context = NodeContext::new(node.kind, node.package.as_str(), node.name.as_str());
         context.unique_id = node.id.to_string();
-        context.this = node.relation.clone();
+        context.this = node.this.clone().or_else(|| node.relation.clone());
+        if matches!(node.kind, ResourceType::Model | ResourceType::Snapshot) {
+            context.rows = self.rows.clone();
+        }
         context.config = Arc::new(node.config.all.clone());
         context.model = Arc::new(model(node));
         context
     }
 
-    fn render_node(&self, node: &Node, warehouse: &dyn Warehouse) -> Result<Rendered, Diagnostics> {
-        let context = self.node_context(node);
-        let resolver = Bound { project: self, node: Some(node), package: &node.package };
+    fn render_node(&self, node: &Node, world: &World, warehouse: &dyn Warehouse) -> Result<Rendered, Diagnostics> {
+        let mut context = self.node_context(node);
+        context.variables = Arc::clone(&world.variables);
+        context.substitutes = world.substitutes.clone();
+        if let Some(rows) = &world.rows {
+            context.rows = rows.clone();
+        }
+        let resolver = Bound { project: self, node: Some(node), package: &node.package, warehouse };
         let generic = node.test.as_ref().and_then(|t| t.generic.as_ref().map(|g| (g, t.attached_to.as_ref())));
         match node.kind {
             ResourceType::Test if let Some((generic, attached)) = generic => {
@@ -103,11 +152,13 @@ impl Project {
                 let call = TestCall { name: generic.name.clone(), model, arguments, place };
                 self.environment.render_test(&call, &context, &resolver, warehouse)
             }
-            ResourceType::Model | ResourceType::Test | ResourceType::Snapshot | ResourceType::Analysis => match self.bodies.get(&node.id) {
-                Some(Body::Text(place)) => self.environment.render_text(&node.raw_code, place, &context, &resolver, warehouse),
-                Some(Body::Range(range)) => self.environment.render(&node.file, range.clone(), &context, &resolver, warehouse),
-                None => self.environment.render(&node.file, 0..node.file.text.trim_end().len(), &context, &resolver, warehouse),
-            },
+            ResourceType::Model | ResourceType::Test | ResourceType::Snapshot | ResourceType::Analysis | ResourceType::Function => {
+                match self.bodies.get(&node.id) {
+                    Some(Body::Text(place)) => self.environment.render_text(&node.raw_code, place, &context, &resolver, warehouse),
+                    Some(Body::Range(range)) => self.environment.render(&node.file, range.clone(), &context, &resolver, warehouse),
+                    None => self.environment.render(&node.file, 0..node.file.text.trim_end().len(), &context, &resolver, warehouse),
+                }
+            }
             kind => {
                 let fault = Diagnostic::error("project/no-sql", format!("the {kind} `{}` has no SQL", node.name));
                 Err(fault.at(node.declared_at(), "declared here").into())
@@ -118,6 +169,7 @@ impl Project {
     fn complete(&self, rendered: Rendered, warehouse: &dyn Warehouse) -> Result<Compiled, Diagnostics> {
         let mut compiled = Compiled { macros: rendered.macros_used.clone(), logs: rendered.logs.clone(), ..Compiled::default() };
         compiled.warnings.0.extend(rendered.warnings.iter().cloned());
+        compiled.header = rendered.header.clone();
         let mut ctes: Vec<(String, String)> = vec![];
         for name in &rendered.ephemerals {
             self.add_cte(name, &mut ctes, &mut compiled, warehouse)?;
@@ -138,14 +190,14 @@ impl Project {
         if ctes.iter().any(|(n, _)| n == name) {
             return Ok(());
         }
-        let found = match self.references.node(None, name, &self.name) {
+        let found = match self.references.node(None, name, None, &self.name) {
             Lookup::Found(named) => self.graph.node(&named.id),
             _ => None,
         };
         let Some(node) = found else {
             return Err(Diagnostic::error("graph/unknown-ref", format!("no ephemeral model is named `{name}`")).into());
         };
-        let rendered = self.render_node(node, warehouse)?;
+        let rendered = self.render_node(node, &World::default(), warehouse)?;
         for inner in &rendered.ephemerals {
             self.add_cte(inner, ctes, compiled, warehouse)?;
         }
@@ -161,7 +213,7 @@ impl Project {
         Ok(())
     }
 
-    fn relation_of(&self, node: &Node) -> Result<Resolved, RefError> {
+    fn relation_of(&self, node: &Node, warehouse: &dyn Warehouse) -> Result<Resolved, RefError> {
         if node.is_ephemeral() {
             return Ok(Resolved::Ephemeral { name: node.name.clone() });
         }
@@ -174,7 +226,9 @@ impl Project {
             let message = format!("`{}` has no table", node.id);
             return Err(RefError { code: "graph/no-relation", message, help: None });
         };
-        Ok(Resolved::Relation { name, kind: kind.to_owned() })
+        let event_time = node.config.all.get("event_time").and_then(Json::as_str).map(str::to_owned);
+        let name = self.deferred.get().and_then(|d| d.instead_of(&node.id, &name, warehouse)).unwrap_or(name);
+        Ok(Resolved::Relation { name, kind: kind.to_owned(), event_time })
     }
 }
 
@@ -184,6 +238,7 @@ struct Bound<'a> {
     /// Whose references must be edges; `None` allows all.
     node: Option<&'a Node>,
     package: &'a str,
+    warehouse: &'a dyn Warehouse,
 }
 
 impl<'a> Bound<'a> {
@@ -206,12 +261,8 @@ impl<'a> Bound<'a> {
 
 impl Resolver for Bound<'_> {
     fn resolve_ref(&self, package: Option<&str>, name: &str, version: Option<&str>) -> Result<Resolved, RefError> {
-        if version.is_some() {
-            let message = format!("`{name}` has no versions");
-            return Err(RefError { code: "graph/unknown-ref", message, help: Some("versions of models are not supported".into()) });
-        }
-        match self.project.references.node(package, name, self.package) {
-            Lookup::Found(named) => self.project.relation_of(self.checked(&named.id, &format!("ref('{name}')"))?),
+        match self.project.references.node(package, name, version, self.package) {
+            Lookup::Found(named) => self.project.relation_of(self.checked(&named.id, &format!("ref('{name}')"))?, self.warehouse),
             Lookup::Disabled(named) => {
                 Err(RefError { code: "graph/disabled-ref", message: format!("`{}` is disabled", named.id), help: None })
             }
@@ -222,12 +273,24 @@ impl Resolver for Bound<'_> {
         }
     }
 
-    fn resolve_source(&self, source: &str, table: &str) -> Result<RelationName, RefError> {
+    fn resolve_function(&self, package: Option<&str>, name: &str) -> Result<RelationName, RefError> {
+        let unknown = || {
+            let (message, help) = self.project.references.unknown_function(name);
+            RefError { code: "graph/unknown-function", message, help }
+        };
+        match self.project.references.function(package, name, self.package) {
+            Lookup::Found(named) => self.checked(&named.id, &format!("function('{name}')"))?.relation.clone().ok_or_else(unknown),
+            _ => Err(unknown()),
+        }
+    }
+
+    fn resolve_source(&self, source: &str, table: &str) -> Result<Resolved, RefError> {
         match self.project.references.source(source, table, self.package) {
             Lookup::Found(named) => {
                 let node = self.checked(&named.id, &format!("source('{source}', '{table}')"))?;
                 let none = || RefError { code: "graph/no-relation", message: format!("`{}` has no table", node.id), help: None };
-                node.relation.clone().ok_or_else(none)
+                let event_time = node.config.all.get("event_time").and_then(Json::as_str).map(str::to_owned);
+                Ok(Resolved::Relation { name: node.relation.clone().ok_or_else(none)?, kind: String::new(), event_time })
             }
             Lookup::Disabled(named) => {
                 Err(RefError { code: "graph/disabled-ref", message: format!("`{}` is disabled", named.id), help: None })
@@ -263,7 +326,7 @@ impl Resolver for Bound<'_> {
 }
 
 /// `model` of a template, in the manifest's words.
-fn model(node: &Node) -> Map<String, Json> {
+pub(super) fn model(node: &Node) -> Map<String, Json> {
     let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
     let columns: Map<String, Json> = node
         .columns
@@ -277,6 +340,11 @@ fn model(node: &Node) -> Map<String, Json> {
         .collect();
     let relation = node.relation.as_ref();
     let mut model = Map::from_iter([
+        ("unique_id".to_owned(), json!(node.id.as_str())),
+        ("name".to_owned(), json!(node.name)),
+        ("package_name".to_owned(), json!(node.package)),
+        ("resource_type".to_owned(), json!(node.kind.as_str())),
+        ("config".to_owned(), json!(node.config.all)),
         ("alias".to_owned(), json!(node.alias)),
         ("database".to_owned(), json!(relation.map(|r| r.database.as_str()))),
         ("schema".to_owned(), json!(relation.map(|r| r.schema.as_str()))),

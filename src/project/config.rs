@@ -189,6 +189,7 @@ impl Merged {
             ResourceType::Snapshot => "snapshot",
             ResourceType::Test => "test",
             ResourceType::UnitTest => "unit",
+            ResourceType::Function => "function",
             _ => "view",
         };
         let mut config = NodeConfig {

@@ -12,12 +12,13 @@ use super::{
     properties::{ColumnProperties, NodeProperties, TestProperties, Text},
     reference::State,
     relation::Namer,
+    version::Version,
     yaml::has_template,
 };
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, Place, SourceFile},
     graph::{Column, Node, NodeConfig},
-    names::{NodeId, ResourceType},
+    names::{NodeId, RelationName, ResourceType},
     template::{Collected, Environment, NodeContext, jinja::named_blocks},
 };
 
@@ -42,6 +43,8 @@ pub struct Blueprint {
     pub file: Arc<SourceFile>,
     pub body: Option<Body>,
     pub raw_code: String,
+    /// Of a model with versions.
+    pub version: Option<Version>,
 }
 
 /// A node on its way; `node` exists even when it has faults, so that references to it are not faults too.
@@ -68,6 +71,7 @@ pub fn blueprints(package: usize, name: &str, file: &ResourceFile, faults: &mut 
         file: file.file.clone(),
         body,
         raw_code: raw.to_owned(),
+        version: None,
     };
     let text = file.file.text.as_str();
     if file.kind != ResourceType::Snapshot {
@@ -107,18 +111,27 @@ impl Drafting<'_> {
     pub fn draft(&self, blueprint: &Blueprint) -> Draft {
         let mut faults = Diagnostics::default();
         let package = self.packages[blueprint.package].name();
-        let patch = self.patches.get(&(blueprint.package, blueprint.kind, blueprint.name.as_str())).copied();
+        let entry = |kind: ResourceType| self.patches.get(&(blueprint.package, kind, blueprint.name.as_str())).copied();
+        let patch = entry(blueprint.kind).or_else(|| match blueprint.kind {
+            // models, seeds and snapshots share one space of names, so an entry under a wrong key can mean nothing else
+            ResourceType::Seed | ResourceType::Snapshot => entry(ResourceType::Model),
+            _ => None,
+        });
         let mut merged = self.folder_config(blueprint.package, blueprint.kind, &blueprint.fqn);
         if let Some(patch) = patch {
             merged.add_all(&patch.config);
         }
+        if let Some(version) = &blueprint.version {
+            merged.add_all(&version.config);
+        }
+        let alias = blueprint.version.as_ref().map_or_else(|| blueprint.name.clone(), |v| v.alias(&blueprint.name));
         let mut context = NodeContext::new(blueprint.kind, package, blueprint.name.as_str());
         context.config = Arc::new(merged.values());
         let start = Place::start_of(&blueprint.file);
         if matches!(blueprint.kind, ResourceType::Model | ResourceType::Snapshot) {
             // `this` while collecting knows what is configured outside the file, as in dbt
             let early = merged.resolve(blueprint.kind, &mut Diagnostics::default());
-            context.this = self.namer.name(&early, &blueprint.name, self.quoting(), &context, &blueprint.fqn, &start).ok().map(|(r, _)| r);
+            context.this = self.namer.name(&early, &alias, self.quoting(), &context, &blueprint.fqn, &start).ok().map(|(r, _)| r);
         }
         let mut state = State::Enabled;
         let collected = match self.collect(blueprint, &context) {
@@ -141,6 +154,8 @@ impl Drafting<'_> {
         let mut node = self.node(blueprint, package, config);
         node.refs = collected.refs;
         node.sources = collected.sources;
+        node.functions = collected.functions;
+        self.hook_references(&mut node, &context, &start, &mut faults);
         faults.0.extend(collected.warnings);
         let mut tests = vec![];
         if let Some(patch) = patch {
@@ -150,14 +165,34 @@ impl Drafting<'_> {
             node.columns = self.columns(&patch.columns, &mut faults);
             tests = declared_tests(&patch.tests, &patch.columns);
         }
+        if let Some(version) = &blueprint.version {
+            version.mark(&mut node, alias);
+        }
         if state == State::Enabled {
             self.relate(&mut node, &mut faults, &mut state);
         }
         Draft { node, state, body: blueprint.body.clone(), tests, faults }
     }
 
+    /// What hooks refer to must be there before the node; a seed comes before everything else.
+    fn hook_references(&self, node: &mut Node, context: &NodeContext, place: &Place, faults: &mut Diagnostics) {
+        let hooks = node.config.pre_hook.iter().chain(&node.config.post_hook);
+        for hook in hooks.filter(|h| h.sql.contains("ref(") || h.sql.contains("source(")).map(|h| h.sql.clone()).collect::<Vec<_>>() {
+            // what cannot be evaluated now is told when the hook runs
+            let Ok(found) = self.environment.collect_text(&hook, place, context) else { continue };
+            if node.kind == ResourceType::Seed && !(found.refs.is_empty() && found.sources.is_empty()) {
+                let message = format!("Seeds cannot depend on other nodes: a hook of `{}` refers to one", node.name);
+                faults.push(Diagnostic::error("project/seed-hook", message).at(place.clone(), "this seed"));
+                continue;
+            }
+            node.refs.extend(found.refs.into_iter().filter(|r| r.name != node.name));
+            node.sources.extend(found.sources);
+        }
+    }
+
     fn collect(&self, blueprint: &Blueprint, context: &NodeContext) -> Result<Collected, Diagnostics> {
-        if blueprint.kind == ResourceType::Seed {
+        let is_sql = blueprint.path.extension().is_none_or(|e| e.eq_ignore_ascii_case("sql"));
+        if blueprint.kind == ResourceType::Seed || (blueprint.kind == ResourceType::Function && !is_sql) {
             return Ok(Collected::default());
         }
         match &blueprint.body {
@@ -183,7 +218,11 @@ impl Drafting<'_> {
 
     fn node(&self, blueprint: &Blueprint, package: &str, config: NodeConfig) -> Node {
         blank_node(
-            NodeId::of(blueprint.kind, package, &blueprint.name),
+            NodeId::of(
+                blueprint.kind,
+                package,
+                &blueprint.version.as_ref().map_or_else(|| blueprint.name.clone(), |v| v.id(&blueprint.name)),
+            ),
             blueprint.kind,
             blueprint.name.clone(),
             package.to_owned(),
@@ -199,7 +238,7 @@ impl Drafting<'_> {
         let mut config = node.config.clone();
         let stored = match node.kind {
             ResourceType::Model => !node.is_ephemeral(),
-            ResourceType::Seed | ResourceType::Snapshot => true,
+            ResourceType::Seed | ResourceType::Snapshot | ResourceType::Function => true,
             ResourceType::Test => config.store_failures.unwrap_or(self.store_failures),
             _ => false,
         };
@@ -210,9 +249,6 @@ impl Drafting<'_> {
         if let Some(alias) = &config.alias {
             node.alias = alias.clone();
         }
-        if !stored && !node.is_ephemeral() {
-            return;
-        }
         let mut context = NodeContext::new(node.kind, node.package.as_str(), node.name.as_str());
         context.unique_id = node.id.to_string();
         context.config = Arc::new(node.config.all.clone());
@@ -221,16 +257,33 @@ impl Drafting<'_> {
             ("original_file_path".to_owned(), Json::from(node.original_file_path.to_string_lossy())),
         ]));
         let place = Place::start_of(&node.file);
+        if node.kind == ResourceType::Snapshot
+            && let Some(relation) = self.snapshot_target(&config, &node.alias)
+        {
+            node.this = Some(relation.clone());
+            node.relation = Some(relation);
+            return;
+        }
         match self.namer.name(&config, &node.alias, self.quoting(), &context, &node.fqn, &place) {
             Ok((relation, alias)) => {
                 node.alias = alias;
-                node.relation = stored.then_some(relation);
+                node.relation = stored.then(|| relation.clone());
+                node.this = Some(relation);
             }
             Err(more) => {
                 faults.extend(more);
                 *state = State::Broken;
             }
         }
+    }
+
+    /// `target_schema` of a snapshot is the schema itself: `generate_schema_name` is not asked (dbt documentation, "target_schema").
+    fn snapshot_target(&self, config: &NodeConfig, alias: &str) -> Option<RelationName> {
+        let text = |key: &str| config.all.get(key).and_then(Json::as_str).filter(|t| !t.is_empty());
+        let schema = text("target_schema").filter(|_| text("schema").is_none())?;
+        let target = self.environment.context();
+        let database = text("target_database").or_else(|| target.target.get("database").and_then(Json::as_str)).unwrap_or_default();
+        Some(super::relation::relation(database, schema, alias, self.quoting()))
     }
 
     pub fn columns(&self, columns: &[ColumnProperties], faults: &mut Diagnostics) -> IndexMap<String, Column> {
@@ -311,6 +364,8 @@ pub fn blank_node(
         description: String::new(),
         columns: IndexMap::new(),
         config,
+        functions: vec![],
+        this: None,
         relation: None,
         refs: vec![],
         sources: vec![],

@@ -4,7 +4,7 @@
 use std::{
     collections::{HashMap, HashSet},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use chrono::{DateTime, Utc};
@@ -22,13 +22,14 @@ use super::{
     properties::{self, NodeProperties, Properties},
     reference::{Lookup, References, State, disabled},
     relation::Namer,
+    version,
     yaml::{self, Yaml},
 };
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, Place, SourceFile},
     graph::{Graph, Node},
     names::{NodeId, ResourceType, nearest},
-    template::{Environment, EnvironmentLookup, MacroFile, ProjectContext, jinja::named_blocks},
+    template::{Environment, EnvironmentLookup, MacroFile, ProjectContext, Rows, jinja::named_blocks},
 };
 
 /// What the command line and the process environment say. The only door through which either comes in.
@@ -52,6 +53,8 @@ pub struct LoadOptions {
     pub flags: Map<String, Json>,
     pub invocation_id: String,
     pub run_started_at: DateTime<Utc>,
+    /// `--empty`, `--sample`.
+    pub rows: Rows,
 }
 
 impl LoadOptions {
@@ -70,6 +73,7 @@ impl LoadOptions {
             flags: Map::new(),
             invocation_id: String::new(),
             run_started_at: DateTime::UNIX_EPOCH,
+            rows: Rows::All,
         }
     }
 }
@@ -102,7 +106,23 @@ fn load_steps(options: &LoadOptions) -> Result<Project, Diagnostics> {
         None => Map::new(),
     };
     let early = early_environment(options, &cli_vars)?;
-    let Some(packages) = packages(options, &early, &mut faults) else { return Err(faults) };
+    let Some(packages) = packages(options, &early, &mut faults) else {
+        // a profile that was named on the command line is looked for whatever the project says
+        if options.profile.is_some() {
+            let search = ProfileSearch {
+                files: &options.files,
+                project_dir: &options.project_dir,
+                profiles_dir: options.profiles_dir.as_deref(),
+                home: options.home.as_deref(),
+                name: options.profile.as_deref(),
+                named_at: None,
+                target: options.target.as_deref(),
+                threads: options.threads,
+            };
+            search.load(&|text, place| early.render_yaml_text_with_secrets(text, place), &mut faults);
+        }
+        return Err(faults);
+    };
     let profile = profile(options, &packages[0], &early, &mut faults);
     let files: Vec<PackageFiles> = packages.iter().map(|p| read_package(&options.files, p, &mut faults)).collect();
     let docs = docs(&files, &mut faults);
@@ -316,6 +336,11 @@ fn draft_all(drafting: &Drafting<'_>, files: &[PackageFiles], properties: &[Read
     for read in properties {
         plans.extend(read.found.nodes.iter().filter_map(|n| yaml_snapshot(drafting, read, n)));
     }
+    for read in properties {
+        for node in read.found.nodes.iter().filter(|n| n.extra.contains_key("versions")) {
+            version::assign(&mut plans, read.package, node, faults);
+        }
+    }
     let rank = |kind| match kind {
         ResourceType::Source => 0,
         ResourceType::Seed => 1,
@@ -370,6 +395,7 @@ fn yaml_snapshot(drafting: &Drafting<'_>, read: &ReadProperties<'_>, node: &Node
         original_path: read.file.original_path.clone(),
         file: read.file.file.clone(),
         body: Some(Body::Text(place.clone())),
+        version: None,
         raw_code: format!("select * from {{{{ {relation} }}}}"),
     })
 }
@@ -477,6 +503,8 @@ fn finish(
         macros,
         groups,
         disabled: disabled_nodes,
+        rows: options.rows.clone(),
+        deferred: OnceLock::new(),
         references,
         bodies,
     })
@@ -487,11 +515,23 @@ fn bind(node: &mut Node, references: &References, faults: &mut Diagnostics) -> b
     let mut found: Vec<NodeId> = vec![];
     let mut off = vec![];
     for call in &node.refs {
-        match references.node(call.package.as_deref(), &call.name, &node.package) {
+        match references.node(call.package.as_deref(), &call.name, call.version.as_deref(), &node.package) {
             Lookup::Found(named) => found.push(named.id.clone()),
             Lookup::Disabled(named) => off.push((named, call.place.clone())),
             Lookup::Broken => {}
             Lookup::Unknown => faults.push(references.unknown_ref(call)),
+        }
+    }
+    for call in &node.functions {
+        match references.function(call.package.as_deref(), &call.name, &node.package) {
+            Lookup::Found(named) => found.push(named.id.clone()),
+            Lookup::Disabled(named) => off.push((named, call.place.clone())),
+            Lookup::Broken => {}
+            Lookup::Unknown => {
+                let (message, help) = references.unknown_function(&call.name);
+                let fault = Diagnostic::error("graph/unknown-function", message).at(call.place.clone(), "called here");
+                faults.push(Diagnostic { help, ..fault });
+            }
         }
     }
     for call in &node.sources {

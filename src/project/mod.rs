@@ -14,6 +14,7 @@ mod compile;
 pub mod config;
 mod data_test;
 mod declared;
+mod deferral;
 mod draft;
 pub mod files;
 mod load;
@@ -21,13 +22,20 @@ mod package;
 pub mod profile;
 pub mod project_file;
 pub mod properties;
+mod query_comment;
 pub mod reference;
 mod relation;
+mod version;
 pub mod yaml;
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
-pub use compile::Compiled;
+pub use compile::{Compiled, World};
+pub use deferral::Deferral;
 pub use files::Files;
 use indexmap::IndexMap;
 pub use load::{LoadOptions, load};
@@ -42,7 +50,7 @@ use crate::{
     diagnostic::Diagnostics,
     graph::{Graph, Node},
     names::NodeId,
-    template::Environment,
+    template::{Environment, Rows},
 };
 
 /// A project without faults. Immutable.
@@ -71,6 +79,10 @@ pub struct Project {
     pub disabled: Vec<Node>,
     /// Where files (seeds) are read from.
     pub files: Files,
+    /// Which rows of what they refer to models read: all, none, a sample.
+    pub rows: Rows,
+    /// Relations of another run that stand in for what this one does not build; set once, after the selection.
+    pub deferred: OnceLock<Deferral>,
     references: References,
     bodies: HashMap<NodeId, Body>,
 }

@@ -150,6 +150,9 @@ fn list(files: &Files, package: &Package, ignore: &Ignore, faults: &mut Diagnost
     for folder in &folders.analyses {
         add(folder, TEXTS, &|p| by_end(p, Role::Resource(ResourceType::Analysis)));
     }
+    for folder in &folders.functions {
+        add(folder, &["sql", "py", "js", "yml", "yaml", "md"], &|p| by_end(p, Role::Resource(ResourceType::Function)));
+    }
     for folder in &folders.seeds {
         add(folder, &["csv", "yml", "yaml", "md"], &|p| by_end(p, Role::Resource(ResourceType::Seed)));
     }

@@ -21,7 +21,7 @@ use crate::{
 pub const UNRENDERED: &[&str] = &["on-run-start", "on-run-end", "query-comment", "vars", "pre-hook", "post-hook", "pre_hook", "post_hook"];
 
 /// Blocks that hold configuration by folder.
-const BLOCKS: [(&str, ResourceType); 8] = [
+const BLOCKS: [(&str, ResourceType); 9] = [
     ("models", ResourceType::Model),
     ("seeds", ResourceType::Seed),
     ("snapshots", ResourceType::Snapshot),
@@ -30,6 +30,7 @@ const BLOCKS: [(&str, ResourceType); 8] = [
     ("tests", ResourceType::Test),
     ("analyses", ResourceType::Analysis),
     ("exposures", ResourceType::Exposure),
+    ("functions", ResourceType::Function),
 ];
 
 /// Configured folders of one kind, relative to the package's root.
@@ -41,6 +42,7 @@ pub struct Folders {
     pub macros: Vec<String>,
     pub snapshots: Vec<String>,
     pub analyses: Vec<String>,
+    pub functions: Vec<String>,
     /// Where `{% docs %}` blocks are looked for besides.
     pub docs: Vec<String>,
     pub assets: Vec<String>,
@@ -130,6 +132,7 @@ impl ProjectFile {
             macros: paths("macro-paths", &["macros"]),
             snapshots: paths("snapshot-paths", &["snapshots"]),
             analyses: paths("analysis-paths", &["analyses"]),
+            functions: paths("function-paths", &["functions"]),
             docs: paths("docs-paths", &[]),
             assets: paths("asset-paths", &[]),
             packages: String::new(),
@@ -171,8 +174,6 @@ impl ProjectFile {
             "saved_queries",
             "semantic_models",
             "unit_tests",
-            "functions",
-            "function-paths",
             "macros",
             "groups",
         ]);

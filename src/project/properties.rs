@@ -190,7 +190,7 @@ const TEST_CONFIG: [&str; 15] = [
 ];
 
 /// dbt's semantic layer; it has no meaning to segue.
-const SEMANTIC: [&str; 4] = ["semantic_models", "metrics", "saved_queries", "functions"];
+const SEMANTIC: [&str; 3] = ["semantic_models", "metrics", "saved_queries"];
 
 impl Properties {
     pub fn read(file: &Arc<SourceFile>, yaml: &Yaml, faults: &mut Diagnostics) -> Self {
@@ -204,6 +204,7 @@ impl Properties {
             ("analyses", "an analysis", ResourceType::Analysis),
             ("data_tests", "a data test", ResourceType::Test),
             ("tests", "a data test", ResourceType::Test),
+            ("functions", "a function", ResourceType::Function),
         ] {
             for item in fields.list(key) {
                 found.nodes.extend(node(kind, what, item, fields.faults));
@@ -267,13 +268,11 @@ fn node(kind: ResourceType, what: &'static str, at: At<'_>, faults: &mut Diagnos
             "time_spine",
             "quote_columns",
             "data_type",
+            "arguments",
+            "returns",
         ],
         &mut extra,
     );
-    if let Some(versions) = fields.take("versions") {
-        let fault = Diagnostic::error("project/unsupported-key", "versions of models are not supported");
-        fields.faults.push(fault.at(versions.place(), "declared here").help("give each version a file and a name of its own"));
-    }
     let description = description(&mut fields);
     finish(fields);
     Some(NodeProperties { kind, name, place, description, columns, tests, config, extra, relation })

@@ -24,6 +24,10 @@ pub struct Named {
     pub id: NodeId,
     pub package: String,
     pub state: State,
+    /// Of a model with versions.
+    pub version: Option<String>,
+    /// Whether a reference without a version means this one.
+    pub latest: bool,
     pub path: PathBuf,
     pub place: Place,
 }
@@ -35,6 +39,7 @@ pub struct References {
     /// Models, seeds and snapshots share one space of names.
     nodes: HashMap<String, Vec<Named>>,
     sources: HashMap<(String, String), Vec<Named>>,
+    functions: HashMap<String, Vec<Named>>,
 }
 
 /// What a look-up found.
@@ -53,7 +58,11 @@ impl References {
 
     /// Notes a node; the answer is an enabled one of the same name and package, if there is one of another kind.
     pub fn add(&mut self, node: &Node, state: State) -> Option<&Named> {
+        let text = |key: &str| node.extra.get(key).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned));
+        let version = text("version");
         let named = Named {
+            latest: version.is_none() || version == text("latest_version"),
+            version,
             id: node.id.clone(),
             package: node.package.clone(),
             state,
@@ -63,19 +72,35 @@ impl References {
         let slot = match (&node.source, node.kind) {
             (Some(source), _) => self.sources.entry((source.source_name.clone(), source.table_name.clone())).or_default(),
             (None, ResourceType::Model | ResourceType::Seed | ResourceType::Snapshot) => self.nodes.entry(node.name.clone()).or_default(),
+            (None, ResourceType::Function) => self.functions.entry(node.name.clone()).or_default(),
             _ => return None,
         };
         slot.push(named);
         let (last, before) = slot.split_last()?;
-        before.iter().find(|n| n.id != last.id && n.package == last.package && n.state == State::Enabled && state == State::Enabled)
+        before.iter().find(|n| {
+            n.id != last.id
+                && n.package == last.package
+                && n.version == last.version
+                && n.state == State::Enabled
+                && state == State::Enabled
+        })
     }
 
-    pub fn node(&self, package: Option<&str>, name: &str, from: &str) -> Lookup<'_> {
-        choose(self.nodes.get(name), package, &self.root, from)
+    pub fn node(&self, package: Option<&str>, name: &str, version: Option<&str>, from: &str) -> Lookup<'_> {
+        choose(self.nodes.get(name), package, version, &self.root, from)
+    }
+
+    pub fn function(&self, package: Option<&str>, name: &str, from: &str) -> Lookup<'_> {
+        choose(self.functions.get(name), package, None, &self.root, from)
+    }
+
+    pub fn unknown_function(&self, name: &str) -> (String, Option<String>) {
+        let help = nearest(name, self.functions.keys().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
+        (format!("no function is named `{name}`"), help)
     }
 
     pub fn source(&self, source: &str, table: &str, from: &str) -> Lookup<'_> {
-        choose(self.sources.get(&(source.to_owned(), table.to_owned())), None, &self.root, from)
+        choose(self.sources.get(&(source.to_owned(), table.to_owned())), None, None, &self.root, from)
     }
 
     pub fn unknown_ref(&self, call: &RefCall) -> Diagnostic {
@@ -140,12 +165,17 @@ pub fn disabled(node: &Named, place: Place) -> Diagnostic {
         .help("enable it, or remove the reference")
 }
 
-fn choose<'a>(all: Option<&'a Vec<Named>>, package: Option<&str>, root: &str, from: &str) -> Lookup<'a> {
+fn choose<'a>(all: Option<&'a Vec<Named>>, package: Option<&str>, version: Option<&str>, root: &str, from: &str) -> Lookup<'a> {
     let Some(all) = all else { return Lookup::Unknown };
-    let within = |p: &str, state: State| all.iter().find(|n| n.package == p && n.state == state);
+    let meant = |n: &&Named| match version {
+        Some(version) => n.version.as_deref() == Some(version),
+        None => n.latest,
+    };
+    let all: Vec<&'a Named> = all.iter().filter(meant).collect();
+    let within = |p: &str, state: State| all.iter().copied().find(|n| n.package == p && n.state == state);
     let pick = |state: State| match package {
         Some(package) => within(package, state),
-        None => within(root, state).or_else(|| within(from, state)).or_else(|| all.iter().find(|n| n.state == state)),
+        None => within(root, state).or_else(|| within(from, state)).or_else(|| all.iter().copied().find(|n| n.state == state)),
     };
     match (pick(State::Enabled), pick(State::Broken), pick(State::Disabled)) {
         (Some(found), ..) => Lookup::Found(found),

@@ -76,7 +76,7 @@ impl JsonLog {
                     "stats": {
                         "pass": stats(&[Status::Success, Status::Pass]),
                         "warn": stats(&[Status::Warn]),
-                        "error": stats(&[Status::Error, Status::Fail]),
+                        "error": stats(&[Status::Error, Status::Fail, Status::PartialSuccess]),
                         "skip": stats(&[Status::Skipped]),
                         "noop": stats(&[Status::NoOp]),
                         "total": results.len(),
@@ -126,6 +126,7 @@ impl JsonLog {
         }
         for d in &result.diagnostics {
             let message = render(d, diagnostic::Style::Plain);
+            let message = result.heading.as_ref().filter(|_| d.is_error()).map_or(message.clone(), |h| format!("{h}\n{message}"));
             let (level, name) = match d.severity {
                 Severity::Error => (LogLevel::Error, "RunResultError"),
                 Severity::Warning => (LogLevel::Warn, "RunResultWarning"),
@@ -179,7 +180,7 @@ fn info(node: &NodeLabel, status: &str) -> Json {
 
 fn level_of(status: Status) -> LogLevel {
     match status {
-        Status::Error | Status::Fail => LogLevel::Error,
+        Status::Error | Status::Fail | Status::PartialSuccess => LogLevel::Error,
         Status::Warn => LogLevel::Warn,
         _ => LogLevel::Info,
     }

@@ -29,6 +29,7 @@ fn word(status: Status) -> &'static str {
         Status::Fail => "FAIL",
         Status::Warn => "WARN",
         Status::NoOp => "NO-OP",
+        Status::PartialSuccess => "PARTIAL",
     }
 }
 
@@ -52,7 +53,7 @@ fn detail(result: &NodeResult) -> String {
 fn style(status: Status) -> Style {
     let colour = match status {
         Status::Success | Status::Pass => AnsiColor::Green,
-        Status::Error | Status::Fail => AnsiColor::Red,
+        Status::Error | Status::Fail | Status::PartialSuccess => AnsiColor::Red,
         Status::Skipped | Status::Warn => AnsiColor::Yellow,
         Status::NoOp => return dim(),
     };

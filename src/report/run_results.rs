@@ -9,7 +9,7 @@ use crate::{
     diagnostic::{Diagnostic, Style, render},
     run::{
         RunReport,
-        event::{NodeResult, Status},
+        event::{Batch, NodeResult, Status},
     },
     state::write_atomically,
 };
@@ -55,7 +55,8 @@ fn result(r: &NodeResult) -> Json {
     // dbt puts the whole error here; of a good result its short message
     let message = match r.status {
         Status::Error if !r.diagnostics.is_empty() => {
-            Some(r.diagnostics.iter().map(|d| render(d, Style::Plain)).collect::<Vec<_>>().join("\n"))
+            let texts = r.diagnostics.iter().map(|d| render(d, Style::Plain)).collect::<Vec<_>>().join("\n");
+            Some(r.heading.as_ref().map_or(texts.clone(), |h| format!("{h}\n{texts}")))
         }
         _ => (!r.message.is_empty()).then(|| r.message.clone()),
     };
@@ -71,8 +72,15 @@ fn result(r: &NodeResult) -> Json {
         "compiled": r.compiled_code.is_some(),
         "compiled_code": r.compiled_code,
         "relation_name": r.relation_name,
-        "batch_results": Json::Null,
+        "batch_results": batches(r),
     })
+}
+
+/// dbt's shape: pairs of moments.
+fn batches(r: &NodeResult) -> Json {
+    let Some(batches) = &r.batches else { return Json::Null };
+    let pairs = |list: &[Batch]| list.iter().map(|(from, to)| json!([time(*from), time(*to)])).collect::<Vec<_>>();
+    json!({"successful": pairs(&batches.successful), "failed": pairs(&batches.failed)})
 }
 
 fn time(t: DateTime<Utc>) -> String {

@@ -32,6 +32,9 @@ impl Summary<'_> {
             };
             let title = format!("{word} in {} {}", result.node.what, result.node.name);
             out.push_str(&format!("\n{}\n", paint(&title, Style::new().bold().fg_color(Some(colour.into())), self.colour)));
+            if let Some(heading) = &result.heading {
+                out.push_str(&format!("{heading}\n"));
+            }
             if result.diagnostics.is_empty() {
                 out.push_str(&format!("{}\n", result.message));
             }
@@ -69,7 +72,7 @@ impl Summary<'_> {
             "Done. PASS={} WARN={} ERROR={} SKIP={} NO-OP={} TOTAL={}",
             count(&[Status::Success, Status::Pass]),
             count(&[Status::Warn]),
-            count(&[Status::Error, Status::Fail]),
+            count(&[Status::Error, Status::Fail, Status::PartialSuccess]),
             count(&[Status::Skipped]),
             count(&[Status::NoOp]),
             self.results.len()

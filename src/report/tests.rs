@@ -53,6 +53,8 @@ fn result(node: Arc<NodeLabel>, status: Status, message: &str, rows: Option<u64>
         timing: vec![],
         elapsed: Duration::from_millis(420),
         adapter_response: serde_json::Map::new(),
+        heading: None,
+        batches: None,
     }
 }
 

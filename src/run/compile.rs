@@ -11,22 +11,64 @@ use crate::{
     diagnostic::{Diagnostic, Diagnostics, Place},
     engine::EngineError,
     graph::Node,
-    names::NodeId,
-    template::{LogLine, SourceMap},
+    names::{NodeId, SchemaName},
+    project::World,
+    template::{LogLine, MacroCall, Returned, SourceMap},
 };
 
 pub trait Compile: Send + Sync {
     fn node(&self, id: &NodeId) -> Option<Arc<Node>>;
 
     /// The SQL of a model, test or snapshot, ephemeral parents included as CTEs.
-    fn compile(&self, id: &NodeId) -> Result<CompiledNode, Diagnostics>;
+    fn compile(&self, id: &NodeId) -> Result<CompiledNode, Diagnostics> {
+        self.compile_in(id, &World::default())
+    }
+
+    /// The same in a world of its own: a batch, a unit test.
+    fn compile_in(&self, id: &NodeId, world: &World) -> Result<CompiledNode, Diagnostics>;
 
     /// A hook's template that was written at `place`, in the context of a node (`this`, `config`...) or of the project;
-    /// `extra` adds variables (`results`, `schemas` of on-run-end).
-    fn render(&self, id: Option<&NodeId>, template: &str, place: &Place, extra: &Map<String, Json>) -> Result<String, Diagnostics>;
+    /// `variables` are added (`results`, `schemas` of on-run-end).
+    fn render(&self, id: Option<&NodeId>, template: &str, place: &Place, variables: &Map<String, Json>) -> Result<Text, Diagnostics>;
+
+    /// Calls a macro in the context of a node.
+    fn call(&self, id: Option<&NodeId>, call: &MacroCall, variables: &Map<String, Json>) -> Result<Returned, Diagnostics>;
+
+    /// The macro that makes the node, where the project brings its own materialization.
+    fn materialization(&self, node: &Node) -> Option<String>;
+
+    /// What every statement for the node carries, so that it can be told apart in the warehouse's history.
+    fn comment(&self, id: Option<&NodeId>) -> Result<Option<QueryComment>, Diagnostics>;
+
+    /// A schema as the profile writes it, database first: names fold, but templates compare texts.
+    fn written(&self, schema: &SchemaName) -> (String, String);
 
     /// A seed's file on disk; that of an installed package is below the package's folder.
     fn seed_file(&self, node: &Node) -> PathBuf;
+}
+
+/// What a text around a node rendered to.
+#[derive(Clone, Debug, Default)]
+pub struct Text {
+    pub sql: String,
+    pub logs: Vec<LogLine>,
+}
+
+/// `query-comment` of `dbt_project.yml`, rendered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueryComment {
+    pub text: String,
+    /// Behind the statement instead of in front of it.
+    pub append: bool,
+}
+
+impl QueryComment {
+    pub fn with(&self, sql: &str) -> String {
+        match self.append {
+            true => format!("{}\n/* {} */", sql.trim_end().trim_end_matches(';'), self.text),
+            false => format!("/* {} */\n{sql}", self.text),
+        }
+    }
 }
 
 /// SQL, and where each piece of it came from.
@@ -37,6 +79,8 @@ pub struct CompiledNode {
     /// What the template said by `log(...)` and `print(...)`.
     pub logs: Vec<LogLine>,
     pub warnings: Diagnostics,
+    /// `sql_header`: statements to run before, in the same session.
+    pub header: Option<String>,
 }
 
 impl fmt::Debug for CompiledNode {

@@ -81,10 +81,13 @@ async fn store(task: &Task, compiled: &CompiledNode, rows: &str, offset: usize) 
         Some("table") => How::Table,
         Some("ephemeral") => return Ok(None),
         Some(other) => {
-            return Err(Diagnostic::error("check/store-failures", format!("failing rows cannot be stored as `{other}`"))
-                .at(whole(&task.node), "")
-                .help("`store_failures_as` is `table`, `view` or `ephemeral`")
-                .into());
+            return Err(Diagnostic::error(
+                "check/store-failures",
+                format!("'{other}' is not a valid value for `store_failures_as`; Accepted values are: ['ephemeral', 'table', 'view']"),
+            )
+            .at(whole(&task.node), "")
+            .help("`store_failures_as` is `table`, `view` or `ephemeral`")
+            .into());
         }
         None if config.store_failures.unwrap_or(task.context.options.store_failures) => How::Table,
         None => return Ok(None),
@@ -96,6 +99,7 @@ async fn store(task: &Task, compiled: &CompiledNode, rows: &str, offset: usize) 
         content: Content::Query(rows.to_owned()),
         how,
         comment: None,
+        not_null: vec![],
         column_comments: Default::default(),
         properties: task.properties(),
     };

@@ -78,6 +78,8 @@ pub enum Status {
     Warn,
     /// Nothing to do.
     NoOp,
+    /// Some batches of a microbatch model failed.
+    PartialSuccess,
 }
 
 impl Status {
@@ -91,12 +93,13 @@ impl Status {
             Self::Fail => "fail",
             Self::Warn => "warn",
             Self::NoOp => "no-op",
+            Self::PartialSuccess => "partial success",
         }
     }
 
     /// Whether the invocation's exit code becomes 1 and descendants are skipped.
     pub fn is_failure(self) -> bool {
-        matches!(self, Self::Error | Self::Fail)
+        matches!(self, Self::Error | Self::Fail | Self::PartialSuccess)
     }
 }
 
@@ -119,4 +122,25 @@ pub struct NodeResult {
     pub timing: Vec<(&'static str, chrono::DateTime<chrono::Utc>, chrono::DateTime<chrono::Utc>)>,
     pub elapsed: Duration,
     pub adapter_response: serde_json::Map<String, serde_json::Value>,
+    /// `Compilation Error in model orders (models/orders.sql)`: dbt's first line of a failure.
+    pub heading: Option<String>,
+    /// Of a microbatch model.
+    pub batches: Option<Batches>,
+}
+
+impl NodeResult {
+    /// Whether the invocation fails with it: a failure of its own, or of an ephemeral parent.
+    pub fn failed(&self) -> bool {
+        self.status.is_failure() || (self.status == Status::Skipped && self.heading.is_some())
+    }
+}
+
+/// A stretch of time: from the first moment to before the second.
+pub type Batch = (chrono::DateTime<chrono::Utc>, chrono::DateTime<chrono::Utc>);
+
+/// Which batches of a microbatch model were built; `retry` builds the failed ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batches {
+    pub successful: Vec<Batch>,
+    pub failed: Vec<Batch>,
 }

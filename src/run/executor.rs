@@ -36,7 +36,6 @@ pub async fn execute(plan: Plan, deps: Deps, options: RunOptions, events: Unboun
         threads: context.options.threads.max(1),
         target: context.options.target.clone(),
     });
-    warn_left_out(&context, &plan);
     list_relations(&context, &plan).await;
 
     let mut run = Run {
@@ -52,7 +51,8 @@ pub async fn execute(plan: Plan, deps: Deps, options: RunOptions, events: Unboun
         plan,
         labels,
     };
-    let start = hooks::on_run(&context, "start", &context.deps.on_run_start, &Map::new()).await;
+    let mut fatal = None;
+    let start = hooks::on_run(&context, "start", &context.deps.on_run_start, &Map::new(), &mut fatal).await;
     let started_well = run.take_operations(start);
     if started_well {
         run.steps().await;
@@ -60,16 +60,16 @@ pub async fn execute(plan: Plan, deps: Deps, options: RunOptions, events: Unboun
         run.skip_rest("skipped because an on-run-start hook failed");
     }
     if !context.cancel.is_stopping() {
-        let extra = hooks::end_variables(&run.results, &run.schemas());
-        let end = hooks::on_run(&context, "end", &context.deps.on_run_end, &extra).await;
+        let extra = hooks::end_variables(&run.results, &run.schemas(), context.deps.compile.as_ref());
+        let end = hooks::on_run(&context, "end", &context.deps.on_run_end, &extra, &mut fatal).await;
         run.take_operations(end);
     }
 
     let cancelled = context.cancel.is_stopping();
     let elapsed = began.elapsed();
     context.send(Event::Finished { elapsed, cancelled });
-    let failed = run.results.iter().any(|r| r.status.is_failure());
-    RunReport { results: run.results, exit_code: i32::from(failed || cancelled), elapsed, cancelled }
+    let failed = run.results.iter().any(|r| r.failed());
+    RunReport { results: run.results, exit_code: i32::from(failed || cancelled), elapsed, cancelled, fatal }
 }
 
 struct Run {
@@ -137,6 +137,7 @@ impl Run {
             label,
             step: self.plan.steps[step].clone(),
             thread: format!("Thread-{thread} (worker)"),
+            comment: std::sync::OnceLock::new(),
         };
         let id = self.tasks.spawn(task.run()).id();
         self.running.insert(id, Running { step, index, thread, since: Instant::now() });
@@ -162,7 +163,7 @@ impl Run {
     }
 
     fn finish(&mut self, step: usize, index: usize, result: NodeResult) {
-        let failed = result.status.is_failure();
+        let failed = result.failed();
         self.report(index, result);
         if !failed {
             self.schedule.succeeded(step);
@@ -263,17 +264,6 @@ async fn list_relations(context: &Context, plan: &Plan) {
     }
 }
 
-fn warn_left_out(context: &Context, plan: &Plan) {
-    let Some(first) = plan.left_out.first() else { return };
-    // one message: a project has as many unit tests as its authors were careful
-    let what = match plan.left_out.len() {
-        1 => format!("`{first}` was not run"),
-        n => format!("{n} unit tests were not run, the first is `{first}`"),
-    };
-    let diagnostic = Diagnostic::warning("run/left-out", format!("{what}: this build of segue reads unit tests but does not run them"));
-    context.send(Event::Warning { node: None, diagnostic });
-}
-
 fn broken(label: &NodeLabel, error: JoinError) -> Diagnostic {
     match error.try_into_panic() {
         Ok(panic) => {
@@ -306,6 +296,8 @@ pub(super) fn bare(node: Arc<NodeLabel>, status: Status, message: String, diagno
         timing: vec![],
         elapsed: std::time::Duration::ZERO,
         adapter_response: Map::new(),
+        heading: None,
+        batches: None,
     }
 }
 

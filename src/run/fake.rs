@@ -23,12 +23,17 @@ use datafusion::arrow::{
 use parking_lot::Mutex;
 use serde_json::{Map, Value as Json};
 
-use super::{Compile, CompiledNode, Places};
+use super::{
+    Compile, CompiledNode, Places,
+    compile::{QueryComment, Text},
+};
 use crate::{
     diagnostic::{Diagnostics, Place},
     engine::{ColumnInfo, Engine, EngineError, Landing, LandingState, Outcome, Publish, Published, RelationInfo, RelationKind, Session},
     graph::Node,
     names::{NodeId, RelationName, SchemaName},
+    project::World,
+    template::{MacroCall, Returned},
 };
 
 #[derive(Default)]
@@ -191,14 +196,36 @@ impl Compile for FakeProject {
         self.nodes.get(id).cloned()
     }
 
-    fn compile(&self, id: &NodeId) -> Result<CompiledNode, Diagnostics> {
+    fn compile_in(&self, id: &NodeId, _: &World) -> Result<CompiledNode, Diagnostics> {
         let node = Arc::clone(&self.nodes[id]);
-        Ok(CompiledNode { sql: node.raw_code.clone(), places: Arc::new(Same(node)), logs: vec![], warnings: Diagnostics::default() })
+        Ok(CompiledNode {
+            sql: node.raw_code.clone(),
+            places: Arc::new(Same(node)),
+            logs: vec![],
+            warnings: Diagnostics::default(),
+            header: None,
+        })
     }
 
-    fn render(&self, _: Option<&NodeId>, template: &str, _: &Place, extra: &Map<String, Json>) -> Result<String, Diagnostics> {
+    fn render(&self, _: Option<&NodeId>, template: &str, _: &Place, extra: &Map<String, Json>) -> Result<Text, Diagnostics> {
         let statuses = extra.get("results").and_then(Json::as_array).map_or(0, Vec::len);
-        Ok(template.replace("{{ results | length }}", &statuses.to_string()))
+        Ok(Text { sql: template.replace("{{ results | length }}", &statuses.to_string()), logs: vec![] })
+    }
+
+    fn call(&self, _: Option<&NodeId>, _: &MacroCall, _: &Map<String, Json>) -> Result<Returned, Diagnostics> {
+        Ok(Returned::default())
+    }
+
+    fn materialization(&self, _: &Node) -> Option<String> {
+        None
+    }
+
+    fn comment(&self, _: Option<&NodeId>) -> Result<Option<QueryComment>, Diagnostics> {
+        Ok(None)
+    }
+
+    fn written(&self, schema: &SchemaName) -> (String, String) {
+        (schema.database.as_str().to_owned(), schema.schema.as_str().to_owned())
     }
 
     fn seed_file(&self, node: &Node) -> PathBuf {

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Instant};
 use serde_json::{Map, Value as Json, json};
 
 use super::{
+    Compile,
     compile::placed,
     event::{NodeLabel, NodeResult, Status},
     executor::{bare, first_message},
@@ -26,11 +27,13 @@ pub(super) async fn of_node(task: &Task, hooks: &[Hook], session: &mut Box<dyn S
     for hook in ordered {
         let compile = Arc::clone(&task.context.deps.compile);
         let (id, template, place) = (task.node.id.clone(), hook.sql.clone(), task.node.declared_at());
-        let sql = blocking(move || compile.render(Some(&id), &template, &place, &Map::new())).await?;
+        let rendered = blocking(move || compile.render(Some(&id), &template, &place, &Map::new())).await?;
+        task.log_lines(&rendered.logs);
+        let sql = rendered.sql;
         for range in session.split(&sql) {
             let statement = &sql[range];
             task.log_sql(statement);
-            session.execute(statement).await.map_err(|e| {
+            session.execute(&task.commented(statement)).await.map_err(|e| {
                 let which = if before { "pre-hook" } else { "post-hook" };
                 placed(e, &task.node, None, 0).note(format!("in the {which} `{}`", one_line(statement)))
             })?;
@@ -40,7 +43,13 @@ pub(super) async fn of_node(task: &Task, hooks: &[Hook], session: &mut Box<dyn S
 }
 
 /// Runs `on-run-start` or `on-run-end`, stopping at the first failure.
-pub(super) async fn on_run(context: &Arc<Context>, which: &str, hooks: &[RunHook], extra: &Map<String, Json>) -> Vec<NodeResult> {
+pub(super) async fn on_run(
+    context: &Arc<Context>,
+    which: &str,
+    hooks: &[RunHook],
+    extra: &Map<String, Json>,
+    fatal: &mut Option<Diagnostics>,
+) -> Vec<NodeResult> {
     let mut results = vec![];
     if hooks.is_empty() {
         return results;
@@ -60,13 +69,21 @@ pub(super) async fn on_run(context: &Arc<Context>, which: &str, hooks: &[RunHook
         let (compile, given, extra) = (Arc::clone(&context.deps.compile), hook.clone(), extra.clone());
         let rendered = blocking(move || compile.render(None, &given.sql, &given.place, &extra)).await;
         let ended = match rendered {
-            Ok(sql) => script(session.as_mut(), &sql, which, &hook.place).await.map(|()| sql),
-            Err(e) => Err(e),
+            Ok(text) => {
+                context.log_lines(&text.logs);
+                script(session.as_mut(), &text.sql, which, &hook.place).await.map(|()| text.sql)
+            }
+            // as in dbt, a hook that cannot even be rendered ends the invocation
+            Err(e) => {
+                *fatal = Some(e.clone());
+                Err(e)
+            }
         };
         let failed = ended.is_err();
+        let thread = "MainThread".to_owned();
         let result = match ended {
-            Ok(sql) => NodeResult { compiled_code: Some(sql), ..bare(label, Status::Success, "OK".into(), vec![]) },
-            Err(faults) => bare(label, Status::Error, first_message(&faults), faults.0),
+            Ok(sql) => NodeResult { thread, compiled_code: Some(sql), ..bare(label, Status::Success, "OK".into(), vec![]) },
+            Err(faults) => NodeResult { thread, ..bare(label, Status::Error, first_message(&faults), faults.0) },
         };
         results.push(NodeResult { elapsed: began.elapsed(), ..result });
         if failed {
@@ -92,7 +109,7 @@ async fn script(session: &mut dyn Session, sql: &str, which: &str, place: &Place
 }
 
 /// `results`, `schemas` and `database_schemas`, which only on-run-end sees (dbt documentation, "on-run-end context").
-pub(super) fn end_variables(results: &[Arc<NodeResult>], schemas: &[SchemaName]) -> Map<String, Json> {
+pub(super) fn end_variables(results: &[Arc<NodeResult>], schemas: &[SchemaName], compile: &dyn Compile) -> Map<String, Json> {
     let results: Vec<Json> = results
         .iter()
         .map(|r| {
@@ -112,8 +129,9 @@ pub(super) fn end_variables(results: &[Arc<NodeResult>], schemas: &[SchemaName])
             })
         })
         .collect();
-    let names: Vec<Json> = schemas.iter().map(|s| s.schema.as_str().into()).collect();
-    let pairs: Vec<Json> = schemas.iter().map(|s| json!([s.database.as_str(), s.schema.as_str()])).collect();
+    let written: Vec<(String, String)> = schemas.iter().map(|s| compile.written(s)).collect();
+    let names: Vec<Json> = written.iter().map(|(_, schema)| schema.as_str().into()).collect();
+    let pairs: Vec<Json> = written.iter().map(|(database, schema)| json!([database, schema])).collect();
     [("results", Json::from(results)), ("schemas", names.into()), ("database_schemas", pairs.into())]
         .into_iter()
         .map(|(k, v)| (k.to_owned(), v))

@@ -15,7 +15,11 @@ const STRATEGIES: [&str; 5] = ["append", "merge", "delete+insert", "insert_overw
 /// `columns` are the table's, asked for only where `merge_exclude_columns` needs them.
 pub(super) fn strategy(node: &Node, columns: &[String]) -> Result<Strategy, Diagnostic> {
     let config = &node.config;
-    let unique_key = config.unique_key.clone();
+    // an empty text is no key: dbt treats it as none
+    let mut unique_key: Vec<String> = config.unique_key.iter().filter(|k| !k.trim().is_empty()).cloned().collect();
+    // a column that is named twice is still one
+    let mut seen = std::collections::HashSet::new();
+    unique_key.retain(|k| seen.insert(k.to_uppercase()));
     let named = config.incremental_strategy.as_deref().map(str::to_lowercase);
     let strategy = match named.as_deref() {
         // dbt's Snowflake adapter merges by default, and a merge without a key only inserts
@@ -28,13 +32,14 @@ pub(super) fn strategy(node: &Node, columns: &[String]) -> Result<Strategy, Diag
         Some("delete+insert" | "delete_insert") => Strategy::DeleteInsert { unique_key, predicates: predicates(config) },
         Some("insert_overwrite") => Strategy::InsertOverwrite,
         Some(other) => {
-            let message = match other {
-                "microbatch" => "the incremental strategy `microbatch` is not supported by this version".to_owned(),
-                _ => format!("`{other}` is no incremental strategy"),
-            };
-            let help = match nearest(other, STRATEGIES).filter(|near| *near != other && *near != "microbatch") {
+            // dbt's sentence: programs look for it
+            let message = format!(
+                "dbt could not find an incremental strategy macro with the name \"get_incremental_{other}_sql\" in {}",
+                node.package
+            );
+            let help = match nearest(other, STRATEGIES).filter(|near| *near != other) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => "there are `append`, `merge`, `delete+insert` and `insert_overwrite`".into(),
+                None => format!("there are `{}`", STRATEGIES.join("`, `")),
             };
             return Err(Diagnostic::error("run/unknown-strategy", message).at(whole(node), "").help(help));
         }
@@ -110,7 +115,12 @@ mod tests {
                 r#"DeleteInsert { unique_key: ["id"], predicates: ["d > 1"] }"#,
             ),
             (Some("insert_overwrite"), vec![], json!({}), "InsertOverwrite"),
-            (Some("apend"), vec![], json!({}), "`apend` is no incremental strategy; did you mean `append`?"),
+            (
+                Some("apend"),
+                vec![],
+                json!({}),
+                "dbt could not find an incremental strategy macro with the name \"get_incremental_apend_sql\" in p; did you mean `append`?",
+            ),
             (
                 None,
                 vec!["id"],

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::{
+    dialect::types::Type,
     engine::{Engine, EngineError, Outcome, RelationKind, value, value::Value},
     names::{RelationName, SchemaName},
     template::{Cell, ColumnFacts, RelationFacts, ResultTable, Warehouse},
@@ -106,6 +107,7 @@ fn cells(outcome: &Outcome) -> ResultTable {
     let count = outcome.rows_affected.unwrap_or(rows.len() as u64);
     ResultTable {
         columns: fields.iter().map(|f| f.name().clone()).collect(),
+        types: fields.iter().map(|f| Type::of(f).to_string()).collect(),
         rows,
         message: format!("SUCCESS {count}"),
         rows_affected: Some(count),

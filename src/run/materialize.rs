@@ -6,49 +6,141 @@ use chrono::Utc;
 
 use super::{
     compile::{CompiledNode, placed, whole},
-    event::Status,
-    hooks, incremental, script,
+    contract, custom,
+    event::{Event, Status},
+    function, hooks, incremental, microbatch, script,
     step::{Progress, Task},
 };
 use crate::{
     diagnostic::{Diagnostic, Diagnostics},
     engine::{Content, EngineError, How, Publish, Published, RelationKind},
-    graph::OnSchemaChange,
-    names::{RelationName, nearest},
+    graph::{Column, OnSchemaChange},
+    names::{Identifier, RelationName, ResourceType, nearest},
     state,
 };
 
 pub(super) async fn run(task: &Task, progress: &mut Progress) -> Result<Status, Diagnostics> {
     let node = &task.node;
     let relation = node.relation.clone().ok_or_else(|| no_relation(task))?;
+    if node.kind == ResourceType::Function {
+        return function::run(task, progress, &relation).await;
+    }
     let compiled = task.compile(progress).await?;
     if compiled.sql.trim().is_empty() {
         return Err(Diagnostic::error("run/empty-sql", format!("`{}` compiles to no SQL", node.name)).at(whole(node), "").into());
     }
     let started = Utc::now();
-    let ended = publish(task, progress, &relation, &compiled).await;
+    let ended = match (task.context.deps.compile.materialization(node), microbatch::is_batched(node)) {
+        (Some(name), _) => custom::run(task, progress, &name, &compiled).await.map(|()| Status::Success),
+        (None, true) => microbatch::run(task, progress, &relation).await,
+        (None, false) => publish(task, progress, &relation, &compiled).await.map(|()| Status::Success),
+    };
     progress.timing.push(("execute", started, Utc::now()));
-    ended.map(|()| Status::Success)
+    ended
 }
 
 async fn publish(task: &Task, progress: &mut Progress, relation: &RelationName, compiled: &CompiledNode) -> Result<(), Diagnostics> {
     let how = how(task, relation, compiled).await?;
-    task.write_executed(&script::of(relation, &how, &compiled.sql))?;
-    task.log_sql(&compiled.sql);
     let config = &task.node.config;
     let mut session = task.context.deps.engine.session();
     hooks::of_node(task, &config.pre_hook, &mut session, true).await?;
+    write(task, progress, relation, compiled, how).await?;
+    hooks::of_node(task, &config.post_hook, &mut session, false).await
+}
+
+/// One version of the relation: the contract checked, the query staged where it needs a session, one commit.
+pub(super) async fn write(
+    task: &Task,
+    progress: &mut Progress,
+    relation: &RelationName,
+    compiled: &CompiledNode,
+    how: How,
+) -> Result<(), Diagnostics> {
+    let contract = contract::of(task, compiled).await?;
+    let sql = contract.as_ref().map_or_else(|| compiled.sql.clone(), |c| c.query(&compiled.sql));
+    let shift = contract.as_ref().map_or(0, |c| c.offset());
+    let script = script::of(relation, &how, &sql, contract.as_ref().map(|c| c.definitions.as_str()));
+    task.write_executed(&script)?;
+    task.log_sql(&script);
     let kind = if matches!(how, How::View) { RelationKind::View } else { RelationKind::Table };
     let mut properties = task.properties();
     properties.insert(state::FINGERPRINT.into(), fingerprint(task, &compiled.sql));
     let (comment, column_comments) = comments(task);
-    let publish =
-        Publish { relation: relation.clone(), content: Content::Query(compiled.sql.clone()), how, comment, column_comments, properties };
-    let published = send(task, &publish).await.map_err(|e| placed(e, &task.node, Some(compiled), 0))?;
-    task.context.catalog.record(relation, kind, &published.version, publish.properties);
+    let staged = match (&compiled.header, kind) {
+        (Some(header), RelationKind::Table) => Some(stage(task, relation, header, &sql, compiled, shift).await?),
+        _ => None,
+    };
+    let content = Content::Query(staged.as_ref().map_or_else(|| sql.clone(), |s| format!("select * from {s}")));
+    let not_null = contract.map(|c| c.not_null).filter(|_| kind == RelationKind::Table).unwrap_or_default();
+    let publish = Publish { relation: relation.clone(), content, how, comment, column_comments, not_null, properties };
+    let published = send(task, &publish).await.map_err(|e| match staged {
+        Some(_) => placed(e, &task.node, None, 0),
+        None => placed(e, &task.node, Some(compiled), shift),
+    });
+    if let Some(staged) = &staged {
+        // what is left of it harms nobody
+        let _ = task.context.deps.engine.session().execute(&format!("drop table if exists {staged}")).await;
+    }
+    let published = published?;
+    task.context.catalog.record(relation, kind, &published.version, publish.properties.clone());
     progress.rows = published.rows;
     progress.message = published.message;
-    hooks::of_node(task, &config.post_hook, &mut session, false).await
+    warn_undescribed(task, relation, &publish.column_comments).await;
+    Ok(())
+}
+
+/// `sql_header`: statements that the query needs before it, in its session. What the query gives waits in a table of its own
+/// for the one commit that publishes it.
+async fn stage(
+    task: &Task,
+    relation: &RelationName,
+    header: &str,
+    sql: &str,
+    compiled: &CompiledNode,
+    shift: usize,
+) -> Result<RelationName, Diagnostics> {
+    let staged = relation.schema_name().relation(Identifier::exact(format!("{}__dbt_tmp", relation.name.as_str())));
+    let mut session = task.context.deps.engine.session();
+    let (statements, prefix) = header_parts(header);
+    for range in session.split(statements) {
+        task.log_sql(&header[range.clone()]);
+        session.execute(&task.commented(&header[range])).await.map_err(|e| placed(e, &task.node, None, 0).note("in the `sql_header`"))?;
+    }
+    let head = format!("create or replace table {staged} as (\n{prefix}\n");
+    let sql = sql.trim_end().trim_end_matches(';');
+    session.execute(&format!("{head}{sql}\n)")).await.map_err(|e| placed(e, &task.node, Some(compiled), shift + head.len()))?;
+    Ok(staged)
+}
+
+/// A header's whole statements, and what stands behind the last of them: the beginning of the query itself.
+pub fn header_parts(header: &str) -> (&str, &str) {
+    let header = header.trim();
+    header.split_at(header.rfind(';').map_or(0, |at| at + 1))
+}
+
+/// Columns that `persist_docs` has a text for and the relation does not have (dbt documentation, "persist_docs").
+async fn warn_undescribed(task: &Task, relation: &RelationName, comments: &BTreeMap<String, String>) {
+    if comments.is_empty() {
+        return;
+    }
+    let Ok(Some(columns)) = task.context.deps.engine.columns(relation).await else { return };
+    let missing: Vec<&str> = task
+        .node
+        .columns
+        .values()
+        .filter(|c| comments.contains_key(&described(c)))
+        .filter(|c| {
+            let wanted = if c.quote == Some(true) { Identifier::exact(c.name.as_str()) } else { Identifier::parse(&c.name) };
+            !columns.iter().any(|found| found.name == wanted)
+        })
+        .map(|c| c.name.as_str())
+        .collect();
+    if !missing.is_empty() {
+        let message =
+            format!("The following columns are specified in the schema but are not present in the database: {}", missing.join(", "));
+        let diagnostic = Diagnostic::warning("run/missing-columns", message).at(task.node.declared_at(), "described here");
+        task.context.send(Event::Warning { node: Some(std::sync::Arc::clone(&task.label)), diagnostic });
+    }
 }
 
 /// One publish, tried again while its fault is transient (a commit that collided).
@@ -65,15 +157,17 @@ pub(super) async fn send(task: &Task, publish: &Publish) -> Result<Published, En
         .await
 }
 
-async fn how(task: &Task, relation: &RelationName, compiled: &CompiledNode) -> Result<How, Diagnostics> {
+pub(super) async fn how(task: &Task, relation: &RelationName, compiled: &CompiledNode) -> Result<How, Diagnostics> {
     let node = &task.node;
     match node.config.materialized.as_str() {
         "table" => Ok(How::Table),
         "view" => Ok(How::View),
+        // refreshed whenever it is built: on the local engine a materialized view is a table
+        "materialized_view" | "dynamic_table" => Ok(How::Table),
         "incremental" => {
             let engine = task.context.deps.engine.as_ref();
             let existing = task.context.catalog.find(engine, relation).await.map_err(|e| placed(e, node, None, 0))?;
-            let full = node.config.full_refresh.unwrap_or(task.context.options.full_refresh);
+            let full = full_refresh(task);
             // a strategy that is wrong is wrong on the first run too
             let columns = match existing.is_some() && incremental::needs_columns(&node.config) {
                 true => merged_columns(task, relation, compiled).await?,
@@ -89,7 +183,11 @@ async fn how(task: &Task, relation: &RelationName, compiled: &CompiledNode) -> R
         }
         other => {
             let known = ["table", "view", "incremental", "ephemeral"];
-            let fault = Diagnostic::error("run/unknown-materialization", format!("`{other}` is no materialization")).at(whole(node), "");
+            // dbt's sentence: programs look for it
+            let message = format!(
+                "No materialization '{other}' was found for adapter datafusion! (searched types 'datafusion', 'snowflake', 'default')"
+            );
+            let fault = Diagnostic::error("run/unknown-materialization", message).at(whole(node), "");
             Err(match nearest(other, known) {
                 Some(near) => fault.help(format!("did you mean `{near}`?")),
                 None => fault.help("there are `table`, `view`, `incremental` and `ephemeral`"),
@@ -116,6 +214,11 @@ async fn merged_columns(task: &Task, relation: &RelationName, compiled: &Compile
     }
 }
 
+/// A node's own `full_refresh` wins over the flag.
+pub(super) fn full_refresh(task: &Task) -> bool {
+    task.node.config.full_refresh.unwrap_or(task.context.options.full_refresh)
+}
+
 fn fingerprint(task: &Task, sql: &str) -> String {
     let parents = task.node.depends_on.iter().filter_map(|id| task.context.deps.compile.node(id)?.relation.clone());
     let upstream = task.context.catalog.versions(parents);
@@ -130,7 +233,12 @@ pub(super) fn comments(task: &Task) -> (Option<String>, BTreeMap<String, String>
         |what: &str| node.config.all.get("persist_docs").and_then(|d| d.get(what)).and_then(serde_json::Value::as_bool) == Some(true);
     let comment = (persist("relation") && !node.description.is_empty()).then(|| node.description.clone());
     let columns = node.columns.values().filter(|c| persist("columns") && !c.description.is_empty());
-    (comment, columns.map(|c| (c.name.clone(), c.description.clone())).collect())
+    (comment, columns.map(|c| (described(c), c.description.clone())).collect())
+}
+
+/// The column as a comment names it: in quotes where its case counts.
+fn described(column: &Column) -> String {
+    if column.quote == Some(true) { format!("\"{}\"", column.name) } else { column.name.clone() }
 }
 
 pub(super) fn no_relation(task: &Task) -> Diagnostic {

@@ -4,21 +4,28 @@
 //! of the others, of threads, or of how events are shown.
 
 pub mod cancel;
+mod clone;
 pub mod compile;
+mod contract;
+mod custom;
 mod data_test;
 pub mod event;
 mod executor;
+mod function;
 mod hooks;
 mod incremental;
 mod ingest;
 mod introspection;
 mod materialize;
+mod microbatch;
 mod project_source;
 mod retry;
 mod schedule;
 mod script;
 mod seed;
+mod snapshot;
 mod step;
+mod unit_test;
 
 mod warehouse;
 
@@ -27,22 +34,24 @@ mod fake;
 #[cfg(test)]
 mod tests;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 pub use cancel::Cancellation;
 pub use compile::{Compile, CompiledNode, Nowhere, Places};
 pub use executor::execute;
 pub use introspection::Introspection;
-pub use project_source::ProjectSource;
+pub use materialize::header_parts;
+pub use microbatch::moment;
+pub use project_source::{ProjectSource, StatementListener};
 pub use retry::Retry;
 pub use seed::read as read_seed;
 
 use crate::{
-    diagnostic::Diagnostic,
+    diagnostic::{Diagnostic, Diagnostics},
     engine::Engine,
     graph::{AdapterConfig, Node},
     ingest::Adapter,
-    names::RunId,
+    names::{NodeId, RelationName, RunId},
     project::project_file::RunHook,
     run::event::NodeResult,
 };
@@ -76,6 +85,14 @@ pub struct RunOptions {
     pub full_refresh: bool,
     /// `--store-failures`; a test's own configuration wins.
     pub store_failures: bool,
+    /// `--empty`: tables get their columns and no rows.
+    pub empty: bool,
+    /// `--event-time-start` and `--event-time-end`: the stretch that microbatch models are built for.
+    pub event_time: (Option<chrono::DateTime<chrono::Utc>>, Option<chrono::DateTime<chrono::Utc>>),
+    /// `retry`: the batches of each model that are to be built again.
+    pub batches: HashMap<NodeId, Vec<event::Batch>>,
+    /// `clone`: where the other run put each node.
+    pub clone_from: HashMap<NodeId, RelationName>,
     /// `--warn-error`: warnings of tests are failures.
     pub warnings_are_errors: bool,
     pub now: chrono::DateTime<chrono::Utc>,
@@ -92,4 +109,6 @@ pub struct RunReport {
     pub exit_code: i32,
     pub elapsed: Duration,
     pub cancelled: bool,
+    /// Why the invocation as a whole failed, not only a node.
+    pub fatal: Option<Diagnostics>,
 }

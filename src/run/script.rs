@@ -5,9 +5,13 @@ use crate::{
     names::RelationName,
 };
 
-pub(super) fn of(relation: &RelationName, how: &How, sql: &str) -> String {
+/// `definitions` are the columns of a contract, with their constraints.
+pub(super) fn of(relation: &RelationName, how: &How, sql: &str, definitions: Option<&str>) -> String {
     let sql = sql.trim().trim_end_matches(';');
     match how {
+        How::Table if definitions.is_some() => {
+            format!("create or replace table {relation} (\n{}\n) as (\n{sql}\n);\n", definitions.unwrap_or_default())
+        }
         How::Table => format!("create or replace table {relation} as (\n{sql}\n);\n"),
         How::View => format!("create or replace view {relation} as (\n{sql}\n);\n"),
         How::Incremental { strategy, .. } => incremental(relation, strategy, sql),
@@ -30,6 +34,10 @@ fn incremental(relation: &RelationName, strategy: &Strategy, sql: &str) -> Strin
                 "merge into {relation} as DBT_INTERNAL_DEST\nusing (\n{sql}\n) as DBT_INTERNAL_SOURCE\non {}\nwhen matched then update {update}\nwhen not matched then insert all by name;\n",
                 on.join(" and ")
             )
+        }
+        Strategy::Replace { predicates } => {
+            let matches: Vec<String> = predicates.iter().map(|p| format!("({p})")).collect();
+            format!("begin;\ndelete from {relation}\nwhere {};\ninsert into {relation}\n{sql};\ncommit;\n", matches.join(" and "))
         }
         Strategy::DeleteInsert { unique_key, predicates } => {
             let matches: Vec<String> = same(unique_key).into_iter().chain(predicates.iter().cloned()).map(|p| format!("({p})")).collect();

@@ -1,23 +1,31 @@
 //! One node from start to result: chooses the action, keeps the clock, turns failures into diagnostics.
 
-use std::{path::PathBuf, sync::Arc, time::Instant};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use chrono::{DateTime, Utc};
-use serde_json::Map;
+use serde_json::{Map, Value as Json};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{
-    Cancellation, Compile, CompiledNode, Deps, RunOptions, data_test,
-    event::{Event, LogLevel, NodeLabel, NodeResult, Status},
-    ingest, materialize, seed,
+    Cancellation, Compile, CompiledNode, Deps, RunOptions, clone,
+    compile::QueryComment,
+    data_test,
+    event::{Batches, Event, LogLevel, NodeLabel, NodeResult, Status},
+    ingest, materialize, seed, snapshot, unit_test,
     warehouse::Catalog,
 };
 use crate::{
-    diagnostic::{Diagnostic, Diagnostics},
+    diagnostic::{Diagnostic, Diagnostics, kind_of},
     graph::Node,
-    names::ResourceType,
+    names::{NodeId, ResourceType},
     plan::{Action, Step},
+    project::World,
     state,
+    template::{LogLine, MacroCall, Returned},
 };
 
 /// What all steps of a run share.
@@ -34,6 +42,15 @@ impl Context {
     pub(super) fn send(&self, event: Event) {
         let _ = self.events.send(event);
     }
+
+    /// What templates said by `log(...)` and `print(...)`.
+    pub(super) fn log_lines(&self, lines: &[LogLine]) {
+        for line in lines {
+            let level = if line.info { LogLevel::Info } else { LogLevel::Debug };
+            // without the node: at debug level a node's messages are its SQL
+            self.send(Event::Log { level, node: None, message: line.message.clone() });
+        }
+    }
 }
 
 /// One node at work.
@@ -43,6 +60,8 @@ pub(super) struct Task {
     pub(super) label: Arc<NodeLabel>,
     pub(super) step: Step,
     pub(super) thread: String,
+    /// What its statements carry; set when it begins.
+    pub(super) comment: OnceLock<QueryComment>,
 }
 
 /// What a step has found out so far; kept when it fails.
@@ -56,34 +75,55 @@ pub(super) struct Progress {
     pub(super) compiled_path: Option<PathBuf>,
     pub(super) relation_name: Option<String>,
     pub(super) timing: Vec<(&'static str, DateTime<Utc>, DateTime<Utc>)>,
+    pub(super) batches: Option<Batches>,
 }
 
 impl Task {
     pub(super) async fn run(self) -> NodeResult {
-        let began = Instant::now();
+        let (began, node) = (Instant::now(), Arc::clone(&self.node));
         let mut progress = Progress { relation_name: self.node.relation.as_ref().map(ToString::to_string), ..Progress::default() };
-        let ended = match self.step.action {
-            Action::Materialize => materialize::run(&self, &mut progress).await,
-            Action::Seed => seed::run(&self, &mut progress).await,
-            Action::Ingest => ingest::run(&self, &mut progress).await,
-            Action::Test => data_test::run(&self, &mut progress).await,
-            Action::Snapshot => Err(self.unsupported("snapshots").into()),
+        let mut cause = None;
+        let ended = match self.find_comment() {
+            Err(faults) => Err(faults),
+            Ok(()) => match self.step.action {
+                Action::Materialize => materialize::run(&self, &mut progress).await,
+                Action::Seed => seed::run(&self, &mut progress).await,
+                Action::Ingest => ingest::run(&self, &mut progress).await,
+                Action::Test if self.node.kind == ResourceType::UnitTest => unit_test::run(&self, &mut progress).await,
+                Action::Test => data_test::run(&self, &mut progress).await,
+                Action::Snapshot => snapshot::run(&self, &mut progress).await,
+                Action::Clone => clone::run(&self, &mut progress).await,
+            },
         };
         let status = match ended {
             Ok(status) => status,
             Err(Diagnostics(faults)) => {
                 progress.message = faults.iter().find(|d| d.is_error()).map_or_else(String::new, |d| d.message.clone());
+                let caused = self.ephemeral_cause(&faults);
                 progress.diagnostics.extend(faults);
-                Status::Error
+                match caused {
+                    // the fault is the ephemeral model's: what selects from it is skipped, as in dbt
+                    Some(heading) => {
+                        progress.message = format!("{heading}\n{}", progress.message);
+                        cause = Some(heading);
+                        Status::Skipped
+                    }
+                    None => Status::Error,
+                }
             }
         };
         let mut adapter_response = Map::new();
-        if status == Status::Success {
+        if matches!(status, Status::Success | Status::PartialSuccess) {
             adapter_response.insert("_message".into(), progress.message.clone().into());
             if let Some(rows) = progress.rows {
                 adapter_response.insert("rows_affected".into(), rows.into());
             }
         }
+        let heading = progress.diagnostics.iter().find(|d| d.is_error() && status == Status::Error).map(|d| {
+            let path = node.original_file_path.display();
+            format!("{} in {} {} ({path})", kind_of(d.code), node.kind, node.name)
+        });
+        let heading = cause.or(heading);
         NodeResult {
             node: self.label,
             status,
@@ -98,28 +138,69 @@ impl Task {
             timing: progress.timing,
             elapsed: began.elapsed(),
             adapter_response,
+            heading,
+            batches: progress.batches,
         }
     }
 
-    fn unsupported(&self, what: &str) -> Diagnostic {
-        Diagnostic::error("run/unsupported", format!("`{}` cannot be built: {what} are not supported by this version", self.node.name))
-            .at(super::compile::whole(&self.node), "")
-            .help(format!("leave it out with `--exclude {}`", self.node.name))
+    /// dbt's first line of a fault that is an ephemeral parent's own.
+    fn ephemeral_cause(&self, faults: &[Diagnostic]) -> Option<String> {
+        let fault = faults.iter().find(|d| d.is_error() && d.code.starts_with("template/"))?;
+        let file = &fault.place.as_ref()?.file.path;
+        let compile = &self.context.deps.compile;
+        let (mut open, mut seen) = (self.node.depends_on.clone(), std::collections::HashSet::new());
+        while let Some(id) = open.pop() {
+            let Some(parent) = compile.node(&id).filter(|n| n.is_ephemeral() && seen.insert(n.id.clone())) else { continue };
+            if parent.file.path == *file {
+                let path = parent.original_file_path.display();
+                return Some(format!("{} in model {} ({path})", kind_of(fault.code), parent.name));
+            }
+            open.extend(parent.depends_on.iter().cloned());
+        }
+        None
+    }
+
+    fn find_comment(&self) -> Result<(), Diagnostics> {
+        if let Some(comment) = self.context.deps.compile.comment(Some(&self.node.id))? {
+            let _ = self.comment.set(comment);
+        }
+        Ok(())
+    }
+
+    /// A statement as it is sent: with the project's query comment.
+    pub(super) fn commented(&self, sql: &str) -> String {
+        self.comment.get().map_or_else(|| sql.to_owned(), |c| c.with(sql))
+    }
+
+    pub(super) fn log_lines(&self, lines: &[LogLine]) {
+        self.context.log_lines(lines);
+    }
+
+    /// Calls a macro in the node's context, on a blocking thread.
+    pub(super) async fn call(&self, call: MacroCall, variables: Map<String, Json>) -> Result<Returned, Diagnostics> {
+        let (compile, id) = (Arc::clone(&self.context.deps.compile), self.node.id.clone());
+        let returned = blocking(move || compile.call(Some(&id), &call, &variables)).await?;
+        self.log_lines(&returned.logs);
+        for diagnostic in &returned.warnings {
+            self.context.send(Event::Warning { node: Some(Arc::clone(&self.label)), diagnostic: diagnostic.clone() });
+        }
+        Ok(returned)
     }
 
     /// Compiles on a blocking thread and writes the result below `target/compiled`.
     pub(super) async fn compile(&self, progress: &mut Progress) -> Result<CompiledNode, Diagnostics> {
+        self.compile_in(progress, &self.node.id, World::default()).await
+    }
+
+    /// The same of a node (a unit test compiles its model) in a world of its own.
+    pub(super) async fn compile_in(&self, progress: &mut Progress, id: &NodeId, world: World) -> Result<CompiledNode, Diagnostics> {
         let started = Utc::now();
         let compile = Arc::clone(&self.context.deps.compile);
-        let id = self.node.id.clone();
-        let compiled = blocking(move || compile.compile(&id)).await;
+        let id = id.clone();
+        let compiled = blocking(move || compile.compile_in(&id, &world)).await;
         progress.timing.push(("compile", started, Utc::now()));
         let compiled = compiled?;
-        for line in &compiled.logs {
-            let level = if line.info { LogLevel::Info } else { LogLevel::Debug };
-            // without the node: at debug level a node's messages are its SQL
-            self.context.send(Event::Log { level, node: None, message: line.message.clone() });
-        }
+        self.log_lines(&compiled.logs);
         for diagnostic in &compiled.warnings.0 {
             self.context.send(Event::Warning { node: Some(Arc::clone(&self.label)), diagnostic: diagnostic.clone() });
         }
@@ -149,7 +230,7 @@ impl Task {
     }
 
     pub(super) fn log_sql(&self, sql: &str) {
-        self.context.send(Event::Log { level: LogLevel::Debug, node: Some(Arc::clone(&self.label)), message: sql.to_owned() });
+        self.context.send(Event::Log { level: LogLevel::Debug, node: Some(Arc::clone(&self.label)), message: self.commented(sql) });
     }
 
     pub(super) fn progress(&self, message: impl Into<String>) {

@@ -3,6 +3,7 @@
 //! Readers of state never write it; the only writers are a publish (fingerprints travel in its commit) and
 //! [`write_atomically`].
 
+pub mod comparison;
 mod file;
 mod fingerprints;
 pub mod manifest;

@@ -18,6 +18,11 @@ impl Session<'_> {
         } else if !args.positional.is_empty() {
             return Err(Fault::kind("`config` takes keyword arguments, or one dict"));
         }
+        for (one, other) in [("pre_hook", "pre-hook"), ("post_hook", "post-hook")] {
+            if given.iter().any(|(n, _)| &**n == one) && given.iter().any(|(n, _)| &**n == other) {
+                return Err(Fault::new("template/config", format!("`config` was given both `{one}` and `{other}`, which are one key")));
+            }
+        }
         let place = machine.place(args.span);
         let config = &mut self.state.borrow_mut().collected.config;
         for (name, value) in given {

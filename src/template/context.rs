@@ -2,7 +2,10 @@
 //!
 //! Plain data filled by `project/` and `run/`. Nothing here evaluates.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
@@ -49,6 +52,8 @@ pub struct ProjectContext {
     pub engine: String,
     /// `{% docs %}` blocks, by name; filled by the project.
     pub docs: IndexMap<String, String>,
+    /// `selected_resources`: known once the command line's selection was made.
+    pub selected: Arc<OnceLock<Vec<String>>>,
 }
 
 impl ProjectContext {
@@ -68,6 +73,7 @@ impl ProjectContext {
             dispatch: IndexMap::new(),
             engine: "datafusion".into(),
             docs: IndexMap::new(),
+            selected: Arc::default(),
         }
     }
 
@@ -95,6 +101,34 @@ pub struct NodeContext {
     pub config: Arc<IndexMap<String, Json>>,
     /// Further keys of `model` (`columns`, `tags`, `meta`, `path`, ...); the keys above are added by the template stage.
     pub model: Arc<Map<String, Json>>,
+    /// Names that exist in this evaluation alone: `sql` of a materialization, `results` of on-run-end.
+    pub variables: Arc<Map<String, Json>>,
+    /// Which rows of what is referred to are read.
+    pub rows: Rows,
+    /// What a unit test puts in the place of relations, macros, variables.
+    pub substitutes: Option<Arc<Substitutes>>,
+}
+
+/// Which rows `ref()` and `source()` stand for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Rows {
+    #[default]
+    All,
+    /// `--empty`: the columns, no row.
+    Nothing,
+    /// A batch or a sample: of relations with an `event_time`, the rows from the first moment to before the second.
+    Between(DateTime<Utc>, DateTime<Utc>),
+}
+
+/// A unit test's world: names that mean something else than in the project.
+#[derive(Clone, Debug, Default)]
+pub struct Substitutes {
+    /// Unique name of what is referred to (`ref('a')`, `source('a', 'b')`, `this`) to the CTE that stands for it.
+    pub relations: IndexMap<String, String>,
+    /// `is_incremental` or `package.macro` to the value that a call gives.
+    pub macros: Map<String, Json>,
+    pub vars: Map<String, Json>,
+    pub env_vars: Map<String, Json>,
 }
 
 impl NodeContext {
@@ -108,6 +142,9 @@ impl NodeContext {
             this: None,
             config: Arc::default(),
             model: Arc::default(),
+            variables: Arc::default(),
+            rows: Rows::All,
+            substitutes: None,
         }
     }
 }

@@ -55,7 +55,7 @@ impl Resolver for Graph {
         match name {
             "eph" => Ok(Resolved::Ephemeral { name: name.into() }),
             "gone" => Err(RefError { code: "graph/unknown-ref", message: "no model is named `gone`".into(), help: None }),
-            _ => Ok(Resolved::Relation { name: RelationName::parse_parts("db", "dev", name), kind: "table".into() }),
+            _ => Ok(Resolved::Relation { name: RelationName::parse_parts("db", "dev", name), kind: "table".into(), event_time: None }),
         }
     }
 
@@ -71,7 +71,7 @@ struct Lake {
 
 impl Warehouse for Lake {
     fn relation(&self, name: &RelationName) -> Result<Option<RelationFacts>, String> {
-        Ok((name.name.as_str() == "M").then(|| RelationFacts { kind: "table".into() }))
+        Ok((name.name.as_str() == "M").then(|| RelationFacts { kind: "table".into(), event_time: None }))
     }
 
     fn relations(&self, _: &SchemaName) -> Result<Vec<(RelationName, RelationFacts)>, String> {

@@ -31,6 +31,8 @@ pub struct Environment {
     no_node: NodeContext,
 }
 
+const BUILTIN_MATERIALIZATIONS: [&str; 8] = ["table", "view", "incremental", "ephemeral", "seed", "snapshot", "test", "materialized_view"];
+
 /// A macro called from outside a template (`run-operation`, `generate_schema_name`).
 #[derive(Clone, Debug, Default)]
 pub struct MacroCall {
@@ -103,6 +105,7 @@ impl Source {
         if self.shown_at.is_some() {
             collected.refs.iter_mut().for_each(|r| self.moved(&mut r.place));
             collected.sources.iter_mut().for_each(|s| self.moved(&mut s.place));
+            collected.functions.iter_mut().for_each(|f| self.moved(&mut f.place));
             collected.config.values_mut().for_each(|(_, place)| self.moved(place));
             collected.warnings = collected.warnings.drain(..).map(|d| self.diagnostic(d)).collect();
         }
@@ -310,10 +313,16 @@ impl Environment {
         drop((value, machine));
         let state = into_state(session);
         let ephemerals = state.ephemerals.iter().cloned().collect();
+        let responses = state.results.iter().map(|(name, result)| {
+            let response = result.get("response").map_or(Json::Null, |r| r.to_json());
+            (name.clone(), response)
+        });
+        let responses = responses.collect();
         let collected = source.collected(state);
         Ok(Returned {
             text,
             value: json,
+            responses,
             macros_used: collected.macros.into_iter().collect(),
             ephemerals,
             logs: collected.logs,
@@ -329,6 +338,26 @@ impl Environment {
     /// By `name` (root project, then built-in, then any package) or `package.name`.
     pub fn has_macro(&self, name: &str) -> bool {
         self.find_anywhere(name).is_some()
+    }
+
+    /// The macro of a materialization that projects or packages define: the engine's own variant first, of the root project
+    /// before packages. The built-in ones have none.
+    pub fn materialization(&self, name: &str, package: &str) -> Option<String> {
+        let prefixes: &[&str] = match self.context.engine.as_str() {
+            "snowflake" => &["snowflake", "default"],
+            _ => &["datafusion", "snowflake", "default"],
+        };
+        let mut packages = vec![self.context.project_name.as_str(), package];
+        let mut others: Vec<&str> = self.packages.keys().map(String::as_str).filter(|p| *p != BUILTIN_PACKAGE).collect();
+        others.sort_unstable();
+        // a package does not change what models of others are made by, but may bring new materializations
+        packages.extend(others.into_iter().filter(|_| !BUILTIN_MATERIALIZATIONS.contains(&name)));
+        packages.into_iter().find_map(|package| {
+            let macros = self.package(package)?;
+            let found =
+                prefixes.iter().map(|prefix| format!("materialization_{name}_{prefix}")).find(|m| macros.contains_key(m.as_str()))?;
+            Some(format!("{package}.{found}"))
+        })
     }
 
     /// Where a macro's name stands.
@@ -395,7 +424,10 @@ impl Environment {
         let state = into_state(session);
         let ephemerals = state.ephemerals.iter().cloned().collect();
         let collected = source.collected(state);
+        let header = collected.config.get("sql_header").map(|(v, _)| v).or_else(|| node.config.get("sql_header"));
+        let header = header.and_then(Json::as_str).filter(|h| !h.trim().is_empty()).map(str::to_owned);
         Ok(Rendered {
+            header,
             sql,
             map: SourceMap { segments, calls: calls.into(), insertions: vec![] },
             macros_used: collected.macros.into_iter().collect(),

@@ -23,7 +23,7 @@ pub fn with_ctes(mut rendered: Rendered, ctes: &[(String, String)]) -> Rendered 
             let at = keyword(sql, next, "recursive").unwrap_or(end);
             (at, format!(" {list},"))
         }
-        None => (start, format!("with {list}\n")),
+        None => (0, format!("with {list}\n")),
     };
     rendered.map.insert(at, inserted.len());
     rendered.sql.insert_str(at, &inserted);

@@ -18,6 +18,8 @@ pub const BUILTIN_PACKAGE: &str = "dbt";
 
 const BUILTIN: &[(&str, &str)] = &[
     ("builtin/cross_database.sql", include_str!("builtin/cross_database.sql")),
+    ("builtin/materializations.sql", include_str!("builtin/materializations.sql")),
+    ("builtin/snapshot.sql", include_str!("builtin/snapshot.sql")),
     ("builtin/names.sql", include_str!("builtin/names.sql")),
     ("builtin/queries.sql", include_str!("builtin/queries.sql")),
     ("builtin/series.sql", include_str!("builtin/series.sql")),

@@ -22,7 +22,7 @@ mod session;
 mod source_map;
 mod warehouse;
 
-pub use context::{EnvironmentLookup, MacroFile, NodeContext, ProjectContext};
+pub use context::{EnvironmentLookup, MacroFile, NodeContext, ProjectContext, Rows, Substitutes};
 pub use environment::{Environment, MacroCall, TestCall};
 pub use ephemeral::{cte_name, with_ctes};
 pub use macros::BUILTIN_PACKAGE;

@@ -23,6 +23,8 @@ pub struct Collected {
     /// In order of appearance, repeated ones included once per place.
     pub refs: Vec<RefCall>,
     pub sources: Vec<SourceCall>,
+    /// What `function()` named.
+    pub functions: Vec<RefCall>,
     /// `config(...)` calls merged: later wins, `tags` and hooks add up, `meta` merges.
     pub config: IndexMap<String, (Json, Place)>,
     pub vars: IndexSet<String>,
@@ -45,6 +47,8 @@ pub struct Rendered {
     pub env_vars: IndexSet<String>,
     pub logs: Vec<LogLine>,
     pub warnings: Vec<Diagnostic>,
+    /// `sql_header` of the configuration, as `set_sql_header` set it while rendering.
+    pub header: Option<String>,
 }
 
 /// What a macro called from outside a template gave back.
@@ -54,6 +58,8 @@ pub struct Returned {
     pub text: String,
     /// The value itself; objects that JSON lacks are their text.
     pub value: Json,
+    /// What the warehouse said of each named statement (`statement('main')`).
+    pub responses: IndexMap<String, Json>,
     pub macros_used: Vec<String>,
     pub ephemerals: Vec<String>,
     pub logs: Vec<LogLine>,

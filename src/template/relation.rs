@@ -1,6 +1,6 @@
 //! What `ref()`, `source()`, `this` and `api.Relation.create()` give: a name that prints as SQL and answers questions.
 
-use super::jinja::{Args, Dict, Eval, Fault, Key, Machine, Object, Value, display};
+use super::jinja::{Args, Dict, Eval, Key, Machine, Object, Value, display};
 use crate::names::{Identifier, RelationName};
 
 /// One part of the name: as the warehouse stores it and as the user wrote it.
@@ -29,6 +29,8 @@ pub(super) struct Relation {
     kind: Option<String>,
     /// The CTE that an ephemeral model becomes.
     cte: Option<String>,
+    /// What limits the rows that a query reads of it: `--empty`, a batch, a sample.
+    filter: Option<String>,
 }
 
 const PARTS: [&str; 3] = ["database", "schema", "identifier"];
@@ -36,7 +38,7 @@ const PARTS: [&str; 3] = ["database", "schema", "identifier"];
 impl Relation {
     /// Prints as nothing: `this` of a node that leaves nothing behind.
     pub fn nothing() -> Self {
-        Self { parts: [None, None, None], include: [true; 3], quote: [false; 3], kind: None, cte: None }
+        Self { parts: [None, None, None], include: [true; 3], quote: [false; 3], kind: None, cte: None, filter: None }
     }
 
     /// `written` is the name as the user wrote it, kept for `identifier` where it is the same name.
@@ -54,6 +56,31 @@ impl Relation {
 
     pub fn ephemeral(name: &str) -> Self {
         Self { parts: [None, None, Some(Part::typed(name))], cte: Some(super::cte_name(name)), kind: Some("cte".into()), ..Self::nothing() }
+    }
+
+    /// As `self`, but queries read only what the clause leaves.
+    pub fn limited(self, filter: Option<String>) -> Self {
+        Self { filter, ..self }
+    }
+
+    /// `DATABASE.SCHEMA`
+    pub fn schema(&self) -> String {
+        Self { include: [self.include[0], true, false], ..self.clone() }.render()
+    }
+
+    /// A CTE in the place of a relation, for unit tests.
+    pub fn substitute(name: Option<&RelationName>, cte: &str) -> Self {
+        let base =
+            name.map_or_else(|| Self { parts: [None, None, Some(Part::typed(cte))], ..Self::nothing() }, |n| Self::named(n, None, ""));
+        Self { cte: Some(cte.to_owned()), ..base }
+    }
+
+    /// As SQL reads it: the name, or the part of the rows that may be read.
+    fn readable(&self) -> String {
+        match &self.filter {
+            Some(filter) => format!("(select * from {} {filter})", self.render()),
+            None => self.render(),
+        }
     }
 
     /// `api.Relation.create(database=, schema=, identifier=, type=)`
@@ -149,7 +176,7 @@ impl Object for Relation {
         }))
     }
 
-    fn call_method(&self, _: &mut Machine<'_>, name: &str, args: &mut Args) -> Eval<Option<Value>> {
+    fn call_method(&self, machine: &mut Machine<'_>, name: &str, args: &mut Args) -> Eval<Option<Value>> {
         let copy = |r: Relation| Ok(Some(Value::object(r)));
         match name {
             "include" => copy(Self { include: Self::set_flags(self.include, name, args)?, ..self.clone() }),
@@ -189,13 +216,27 @@ impl Object for Relation {
                 });
                 Ok(Some(Value::Bool(matches)))
             }
-            "get" => Err(Fault::kind("a relation has attributes, no keys")),
+            "get" => {
+                let [key, default] = args.bind_required::<1, 2>(name, ["key", "default"])?;
+                let key = display(&key.unwrap_or(Value::None));
+                // packages tell relations from texts by this (dbt's relations are data classes, and those are mappings)
+                if key == "metadata" {
+                    return Ok(Some(Value::dict([(Key::text("type"), Value::text("SnowflakeRelation"))].into_iter().collect())));
+                }
+                let found = self.get_attr(machine, &key)?;
+                Ok(Some(found.filter(|v| !v.is_none()).or(default).unwrap_or(Value::None)))
+            }
+            "render_limited" => Ok(Some(Value::text(self.readable()))),
             _ => Ok(None),
         }
     }
 
+    fn is_mapping(&self) -> bool {
+        true
+    }
+
     fn display(&self) -> String {
-        self.render()
+        self.readable()
     }
 
     fn repr(&self) -> String {

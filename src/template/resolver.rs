@@ -10,7 +10,7 @@ use crate::names::RelationName;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Resolved {
     /// A table or view; `kind` is `table`, `view` or empty when nobody knows yet.
-    Relation { name: RelationName, kind: String },
+    Relation { name: RelationName, kind: String, event_time: Option<String> },
     /// An ephemeral model: its text becomes a CTE of this name's user.
     Ephemeral { name: String },
 }
@@ -27,7 +27,11 @@ pub struct RefError {
 pub trait Resolver {
     fn resolve_ref(&self, package: Option<&str>, name: &str, version: Option<&str>) -> Result<Resolved, RefError>;
 
-    fn resolve_source(&self, source: &str, table: &str) -> Result<RelationName, RefError>;
+    fn resolve_source(&self, source: &str, table: &str) -> Result<Resolved, RefError>;
+
+    fn resolve_function(&self, _: Option<&str>, name: &str) -> Result<RelationName, RefError> {
+        Err(RefError { code: "template/ref", message: format!("`function('{name}')` has no meaning here"), help: None })
+    }
 
     /// `graph.nodes`, `graph.sources`, ... as the manifest has them. Asked for only by templates that use `graph`.
     fn graph(&self) -> Map<String, Json> {
@@ -44,7 +48,7 @@ impl Resolver for NoResolver {
         Err(RefError { code: "template/ref", message: format!("`ref('{name}')` has no meaning here"), help: None })
     }
 
-    fn resolve_source(&self, source: &str, table: &str) -> Result<RelationName, RefError> {
+    fn resolve_source(&self, source: &str, table: &str) -> Result<Resolved, RefError> {
         Err(RefError { code: "template/ref", message: format!("`source('{source}', '{table}')` has no meaning here"), help: None })
     }
 }

@@ -39,6 +39,8 @@ pub enum Cell {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ResultTable {
     pub columns: Vec<String>,
+    /// As the warehouse spells them; may be absent.
+    pub types: Vec<String>,
     pub rows: Vec<Vec<Cell>>,
     /// `SUCCESS 3`: what the warehouse says of a statement.
     pub message: String,

@@ -31,7 +31,7 @@ pub(super) fn run(selecting: &Selecting, inline: Option<&str>, full_refresh: boo
         return Ok(0);
     }
 
-    let selection = chosen(&project.graph, selecting, &project.name, config)?;
+    let selection = chosen(&project, selecting, config)?;
     let mut faults = Diagnostics::default();
     let mut compiled = vec![];
     for node in selection.nodes.iter().filter_map(|id| project.graph.node(id)).filter(|n| has_sql(n)) {
@@ -50,11 +50,16 @@ pub(super) fn run(selecting: &Selecting, inline: Option<&str>, full_refresh: boo
     }
     let results = compiled.iter().map(|(result, _)| result.clone()).collect();
     artifacts::write(&target, &project, &artifacts::report(results, config), args, config)?;
-    match compiled.as_slice() {
-        // one node was asked for: its SQL is the answer
-        [(result, sql)] if !selecting.select.is_empty() => {
-            message::note(&format!("Compiled node '{}' is:", result.node.name), config);
-            print(sql);
+    // tests come along with their nodes; their SQL is shown when nothing else is
+    let tests_only = compiled.iter().all(|(result, _)| result.node.kind == ResourceType::Test);
+    let asked: Vec<_> = compiled.iter().filter(|(r, _)| tests_only || r.node.kind != ResourceType::Test).collect();
+    match asked.as_slice() {
+        // nodes were asked for: their SQL is the answer
+        some if !selecting.select.is_empty() && !some.is_empty() => {
+            for (result, sql) in some {
+                message::note(&format!("Compiled node '{}' is:", result.node.name), config);
+                print(sql);
+            }
         }
         several => message::note(&format!("{} nodes compiled into {}", several.len(), target.join("compiled").display()), config),
     }

@@ -26,6 +26,8 @@ pub(super) fn run(connection_only: bool, config: &Config) -> Result<i32, Failure
             config.project_dir.display()
         ));
         print("Configuration:");
+    } else {
+        print("Skipping steps before connection verification");
     }
     match load("debug", &[], config) {
         Ok(project) => {
@@ -38,6 +40,9 @@ pub(super) fn run(connection_only: bool, config: &Config) -> Result<i32, Failure
         }
         Err(failure) => {
             print(&checks(&failure));
+            for line in explained(&failure, config) {
+                print(&line);
+            }
             if let Some(line) = unknown_target(&failure, config) {
                 print(&line);
             }
@@ -104,6 +109,23 @@ fn checks(failure: &Failure) -> String {
 
 fn is_in(diagnostic: &Diagnostic, file: &str) -> bool {
     diagnostic.place.as_ref().is_some_and(|p| p.file.path().file_name().is_some_and(|name| name == file))
+}
+
+/// Why the profile could not be read, in dbt's words.
+fn explained(failure: &Failure, config: &Config) -> Vec<String> {
+    let has = |code: &str| failure.diagnostics.0.iter().any(|d| d.code == code);
+    let mut lines = vec![];
+    if has("project/unknown-profile") {
+        let name = config.profile.as_deref().unwrap_or("the project's");
+        lines.push(format!("Profile loading failed for the following reason:\nRuntime Error\n  Could not find profile named '{name}'"));
+    }
+    if has("project/no-profiles") {
+        // as it was typed, where that is a folder below this one
+        let here = std::env::current_dir().unwrap_or_default();
+        let folder = config.profiles_dir.as_ref().map(|p| p.strip_prefix(&here).unwrap_or(p).display().to_string()).unwrap_or_default();
+        lines.push(format!("dbt looked for a profiles.yml file in {folder}, but could not find one"));
+    }
+    lines
 }
 
 /// dbt's sentence, which scripts look for.

@@ -16,7 +16,7 @@ use crate::{
 
 pub(super) fn run(selecting: &Selecting, output: ListOutput, keys: &[String], config: &Config) -> Result<i32, Failure> {
     let project = load("list", &[], config)?;
-    let selection = chosen(&project.graph, selecting, &project.name, config)?;
+    let selection = chosen(&project, selecting, config)?;
     let keys: Vec<&str> = keys.iter().flat_map(|k| k.split_whitespace()).collect();
     let mut nodes: Vec<&Node> = selection.nodes.iter().filter_map(|id| project.graph.node(id)).collect();
     if nodes.is_empty() {

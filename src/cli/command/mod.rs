@@ -1,18 +1,28 @@
 //! One file per command, each calling one operation.
 
+mod catalog;
 mod clean;
 mod compile;
 mod debug;
+mod deps;
+mod freshness;
 mod init;
 mod ls;
 mod nodes;
 mod parse;
+mod retry;
+mod run_operation;
 mod show;
 mod simulate;
 mod sql;
 mod version;
 
-use super::{args::Command, config::Config, message::Failure, stdout::Stdout};
+use super::{
+    args::{Command, Docs, SourceCommand},
+    config::Config,
+    message::Failure,
+    stdout::Stdout,
+};
 use crate::plan::Verb;
 
 /// The exit code, or why there was nothing to run.
@@ -22,6 +32,15 @@ pub(super) fn run(command: Command, config: &Config) -> Result<i32, Failure> {
         Command::Run(running) => nodes::run(Verb::Run, &running, config),
         Command::Test(running) => nodes::run(Verb::Test, &running, config),
         Command::Seed(running) => nodes::run(Verb::Seed, &running, config),
+        Command::Snapshot(running) => nodes::run(Verb::Snapshot, &running, config),
+        Command::Clone(running) => nodes::run(Verb::Clone, &running, config),
+        Command::Retry { state } => retry::run(state.as_deref(), config),
+        Command::RunOperation { name, args } => run_operation::run(&name, args.as_deref(), config),
+        Command::Docs(Docs::Generate { selecting, no_compile, empty_catalog, .. }) => {
+            catalog::run(&selecting, !no_compile, empty_catalog, config)
+        }
+        Command::Source(SourceCommand::Freshness { selecting, output }) => freshness::run(&selecting, output.as_deref(), config),
+        Command::Deps { upgrade, lock } => deps::run(upgrade, lock, config),
         Command::Ingest(running) => nodes::run(Verb::Ingest, &running, config),
         Command::Compile { selecting, inline, full_refresh } => compile::run(&selecting, inline.as_deref(), full_refresh, config),
         Command::Parse => parse::run(config),

@@ -1,8 +1,9 @@
 //! `build`, `run`, `test`, `seed`, `ingest`: the chosen nodes as a plan, executed and reported.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use serde_json::json;
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::{
     cli::{
@@ -11,33 +12,71 @@ use crate::{
         config::Config,
         interrupt,
         message::Failure,
-        workspace::{Workspace, chosen, load, target_folder},
+        sampling, stateful,
+        workspace::{Workspace, chosen, load_rows, target_folder},
     },
     diagnostic::{Diagnostic, Diagnostics},
-    graph::AdapterConfig,
+    graph::{AdapterConfig, Selection},
     ingest::registry::{self, AdapterEnv},
+    names::{NodeId, ResourceType},
     plan::{Plan, PlanOptions, Verb},
     project::Project,
     report::{Reporter, follow},
-    run::{self, AdapterFactory, Cancellation, Deps, Retry, RunOptions},
+    run::{
+        self, AdapterFactory, Cancellation, Deps, Retry, RunOptions, StatementListener,
+        event::{Batch, Event, LogLevel, NodeLabel},
+    },
     simulate,
 };
 
+/// What only some invocations have.
+#[derive(Default)]
+pub(super) struct Extra {
+    /// `retry`: exactly these nodes, whatever the arguments select.
+    pub(super) only: Option<Vec<NodeId>>,
+    pub(super) batches: HashMap<NodeId, Vec<Batch>>,
+}
+
 pub(super) fn run(verb: Verb, running: &Running, config: &Config) -> Result<i32, Failure> {
-    let flags = [("FULL_REFRESH", running.full_refresh), ("STORE_FAILURES", running.store_failures)];
-    let project = load(verb.as_str(), &flags, config)?;
-    let selection = chosen(&project.graph, &running.selecting, &project.name, config)?;
+    run_with(verb, running, Extra::default(), config)
+}
+
+pub(super) fn run_with(verb: Verb, running: &Running, extra: Extra, config: &Config) -> Result<i32, Failure> {
+    let flags = [
+        ("FULL_REFRESH", running.full_refresh),
+        ("STORE_FAILURES", running.store_failures),
+        ("EMPTY", running.empty),
+        ("DEFER", running.selecting.defer),
+        ("FAVOR_STATE", running.selecting.favor_state),
+    ];
+    let (rows, event_time) = (sampling::rows(running, config)?, sampling::event_time(running)?);
+    let project = load_rows(verb.as_str(), &flags, rows, config)?;
+    let selection = match extra.only {
+        Some(only) => Selection { nodes: only.into_iter().filter(|id| project.graph.node(id).is_some()).collect(), ..Selection::default() },
+        None => chosen(&project, &running.selecting, config)?,
+    };
     let target = target_folder(&project, config);
+    // a comment that no statement could carry fails the invocation, not each node
+    project.query_comment(None)?;
     let workspace = Workspace::open(Arc::clone(&project))?;
+    let clone_from = match verb {
+        Verb::Clone => stateful::clones(&running.selecting, &target, config)?,
+        _ => HashMap::new(),
+    };
+    stateful::defer(&project, &running.selecting, &selection.nodes, config)?;
+    let selected: Vec<String> = selection.nodes.iter().map(ToString::to_string).collect();
+    // set once: a project is loaded for one invocation
+    let _ = project.environment.context().selected.set(selected);
 
     let ordered = project.graph.order().iter().filter_map(|id| project.graph.node(id));
     let options = PlanOptions { full_refresh: running.full_refresh, ..PlanOptions::new(verb) };
     let plan = Plan::new(ordered, &selection.nodes.iter().cloned().collect(), &options);
     // hooks are for commands that do something
     let hooks = if plan.is_empty() { (vec![], vec![]) } else { (project.on_run_start.clone(), project.on_run_end.clone()) };
+    let (events, received) = tokio::sync::mpsc::unbounded_channel();
     let deps = Deps {
         engine: Arc::clone(&workspace.engine),
-        compile: Arc::new(workspace.source()),
+        compile: Arc::new(workspace.source().with_listener(listener(&project, events.clone()))),
         adapters: adapters(&project),
         on_run_start: hooks.0,
         on_run_end: hooks.1,
@@ -51,6 +90,10 @@ pub(super) fn run(verb: Verb, running: &Running, config: &Config) -> Result<i32,
         fail_fast: config.fail_fast,
         full_refresh: running.full_refresh,
         store_failures: running.store_failures,
+        empty: running.empty,
+        event_time,
+        batches: extra.batches,
+        clone_from,
         warnings_are_errors: config.warnings_are_errors,
         now: config.now,
         invocation: config.invocation,
@@ -59,7 +102,6 @@ pub(super) fn run(verb: Verb, running: &Running, config: &Config) -> Result<i32,
 
     // not the one that ends at a closed pipe: `build | head` builds to its end
     let reporter = Reporter::new(config.report_options(verb.as_str()), Box::new(std::io::stdout()));
-    let (events, received) = tokio::sync::mpsc::unbounded_channel();
     let printing = std::thread::spawn(move || follow(reporter, received));
     let report = workspace.runtime.block_on(async {
         let cancellation = Cancellation::new();
@@ -71,13 +113,48 @@ pub(super) fn run(verb: Verb, running: &Running, config: &Config) -> Result<i32,
     // the run has dropped its end of the channel, so what is left to print is finite
     let _ = printing.join();
 
-    let more = json!({"full_refresh": running.full_refresh, "store_failures": running.store_failures});
+    if verb == Verb::Seed && running.show {
+        sampling::show_seeds(&workspace, &report, config)?;
+    }
+    let more = json!({
+        "full_refresh": running.full_refresh,
+        "store_failures": running.store_failures,
+        "empty": running.empty,
+        "sample": running.sample,
+        "event_time_start": running.event_time_start,
+        "event_time_end": running.event_time_end,
+        "defer": running.selecting.defer,
+        "favor_state": running.selecting.favor_state,
+        "resource_types": running.selecting.resource_type,
+        "exclude_resource_types": running.selecting.exclude_resource_type,
+        "indirect_selection": running.selecting.indirect_selection,
+        "show": running.show,
+        "state": running.selecting.state,
+    });
     let args = artifacts::arguments(verb.as_str(), &running.selecting, more, config);
     artifacts::write(&target, &project, &report, args, config)?;
+    if let Some(faults) = report.fatal {
+        workspace.runtime.shutdown_background();
+        return Err(faults.into());
+    }
     let code = if report.cancelled { interrupt::EXIT_CODE } else { report.exit_code };
     // work that still goes on behind belongs to nodes that are over
     workspace.runtime.shutdown_background();
     Ok(code)
+}
+
+/// Statements that templates send, as events of their nodes.
+fn listener(project: &Project, events: UnboundedSender<Event>) -> StatementListener {
+    let kinds: HashMap<NodeId, (ResourceType, String)> =
+        project.graph.nodes().map(|n| (n.id.clone(), (n.kind, n.config.materialized.clone()))).collect();
+    Arc::new(move |node, sql| {
+        let label = node.and_then(|id| {
+            let (kind, what) = kinds.get(id)?;
+            Some(Arc::new(NodeLabel { id: id.clone(), kind: *kind, what: format!("{kind} {what}"), name: id.to_string() }))
+        });
+        // nobody listening is no reason to stop
+        let _ = events.send(Event::Log { level: LogLevel::Debug, node: label, message: sql.to_owned() });
+    })
 }
 
 /// Adapters of sources. Simulations are made by a stage that the registry does not know.

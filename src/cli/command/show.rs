@@ -17,7 +17,7 @@ use crate::{
     names::ResourceType,
     project::Compiled,
     report::table,
-    run::{CompiledNode, Nowhere, compile::placed},
+    run::{CompiledNode, Nowhere, compile::placed, header_parts},
 };
 
 pub(super) fn run(selecting: &Selecting, inline: Option<&str>, limit: i64, output: Output, config: &Config) -> Result<i32, Failure> {
@@ -29,28 +29,42 @@ pub(super) fn run(selecting: &Selecting, inline: Option<&str>, limit: i64, outpu
     let project = load("show", &[("FULL_REFRESH", true)], config)?;
     let workspace = Workspace::open(project.clone())?;
     let warehouse = workspace.introspection();
-    let run = |sql: &str| workspace.runtime.block_on(workspace.engine.session().execute(&limited(sql, limit)));
+    let run = |sql: &str, header: Option<&str>| {
+        workspace.runtime.block_on(async {
+            let mut session = workspace.engine.session();
+            // statements that the query needs before it, in its session
+            let (statements, prefix) = header_parts(header.unwrap_or_default());
+            for range in session.split(statements) {
+                session.execute(&statements[range]).await.map_err(|e| EngineError { at: None, ..e })?;
+            }
+            match prefix.trim() {
+                "" => session.execute(&limited(sql, limit)).await,
+                prefix => session.execute(&limited(&format!("{prefix}\n{sql}"), limit)).await.map_err(|e| EngineError { at: None, ..e }),
+            }
+        })
+    };
     let mut results = vec![];
     if let Some(sql) = inline {
         let compiled = project.compile_inline(sql, &warehouse)?;
         warn(&compiled.warnings, config)?;
         // as in dbt, a query that is nobody's node fails the invocation
-        let outcome = run(&compiled.sql).map_err(|e| Failure::from(inline_fault(e, &compiled)))?;
+        let outcome = run(&compiled.sql, compiled.header.as_deref()).map_err(|e| Failure::from(inline_fault(e, &compiled)))?;
         print(&rendered(None, &outcome, output, config));
-        results.push(artifacts::inline(&project, &compiled.sql));
+        results.push(artifacts::inline(&project, &limited(&compiled.sql, limit)));
     } else {
-        let selection = chosen(&project.graph, selecting, &project.name, config)?;
+        let selection = chosen(&project, selecting, config)?;
         let nodes: Vec<&Node> = selection.nodes.iter().filter_map(|id| project.graph.node(id)).collect();
         // tests come along with their nodes; they are shown when nothing else is
         let only_tests = nodes.iter().all(|n| n.kind == ResourceType::Test);
         for node in nodes.into_iter().filter(|n| only_tests || n.kind != ResourceType::Test) {
             let Some(compiled) = query(node, &project, &warehouse, config)? else { continue };
-            let outcome = run(&compiled.sql).map_err(|e| Failure::of_work(with_advice(placed(e, node, Some(&compiled), 0), node)))?;
+            let outcome = run(&compiled.sql, compiled.header.as_deref())
+                .map_err(|e| Failure::of_work(with_advice(placed(e, node, Some(&compiled), 0), node)))?;
             if output == Output::Table {
                 message::note(&format!("Previewing node '{}':", node.name), config);
             }
             print(&rendered(Some(&node.name), &outcome, output, config));
-            results.push(artifacts::rendered(node, "shown", &compiled.sql, None));
+            results.push(artifacts::rendered(node, "shown", &limited(&compiled.sql, limit), None));
         }
         if results.is_empty() {
             return Err(Diagnostic::error("cli/show", "the selection has nothing that can be shown").into());
@@ -72,14 +86,15 @@ fn query(
         (ResourceType::Model | ResourceType::Test | ResourceType::Analysis, _) => {
             let compiled = project.compile(&node.id, warehouse)?;
             warn(&compiled.warnings, config)?;
-            let Compiled { sql, map, logs, .. } = compiled;
-            Ok(Some(CompiledNode { sql, places: std::sync::Arc::new(map), logs, warnings: Diagnostics::default() }))
+            let Compiled { sql, map, logs, header, .. } = compiled;
+            Ok(Some(CompiledNode { sql, places: std::sync::Arc::new(map), logs, warnings: Diagnostics::default(), header }))
         }
         (ResourceType::Seed | ResourceType::Source | ResourceType::Snapshot, Some(relation)) => Ok(Some(CompiledNode {
             sql: format!("select * from {relation}"),
             places: std::sync::Arc::new(Nowhere),
             logs: vec![],
             warnings: Diagnostics::default(),
+            header: None,
         })),
         _ => Ok(None),
     }

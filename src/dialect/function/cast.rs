@@ -31,10 +31,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
         .natively(native),
     Function::new("__try_cast", Arity::Exactly(2), target, |r| convert_in(&r.args[0], r.types[0], r.result, Failure::Null, r.settings))
         .natively(native),
-    Function::new("system$typeof", Arity::Exactly(1), super::json::varchar, |r| {
-        let name = r.types[0].to_string();
-        super::scalar::texts(r, |_| Ok(Some(name.clone())))
-    }),
     Function::new("__tag", Arity::Exactly(2), target, |r| normalised(&r.args[0], r.result)),
 ];
 

@@ -42,7 +42,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         texts(r, |i| Ok(t[i].map(|t| month_name(t.wall.month()).to_owned())))
     }),
     Function::new("time_slice", Arity::Between(3, 4), |c| Ok(temporal(c.types[0]).field(c.name)), time_slice),
-    Function::new("__fraction", Arity::Exactly(2), |c| Ok(temporal(c.types[0]).field(c.name)), fraction),
+    Function::new("__second_digits", Arity::Exactly(2), |c| Ok(temporal(c.types[0]).field(c.name)), fraction),
 ];
 
 /// MONTHS_BETWEEN has six digits.

@@ -30,7 +30,7 @@ fn shown(of: Type) -> String {
         Type::Float => "DOUBLE",
         Type::Boolean => "SB1",
         Type::Date => "SB4",
-        Type::Varchar => return "VARCHAR(16777216)[LOB]".into(),
+        Type::Varchar => return "VARCHAR[LOB]".into(),
         Type::Binary => return "BINARY(8388608)[LOB]".into(),
         Type::Semi(_) => "LOB",
         _ => "SB8",
@@ -45,6 +45,6 @@ mod tests {
     #[test]
     fn types_say_how_they_are_held() {
         assert_eq!(shown(Type::Number { precision: 5, scale: 2 }), "NUMBER(5,2)[SB4]");
-        assert_eq!(shown(Type::Varchar), "VARCHAR(16777216)[LOB]");
+        assert_eq!(shown(Type::Varchar), "VARCHAR[LOB]");
     }
 }

@@ -443,4 +443,3 @@ fn lambda_types(lambda: &mut LambdaFunction, wanted: usize) -> Result<Vec<Expr>,
 fn truth(expr: Expr) -> Expr {
     cast(expr, Type::Boolean, false)
 }
-

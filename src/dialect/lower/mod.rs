@@ -34,14 +34,7 @@ use sqlparser::{
     tokenizer::Span,
 };
 
-use super::{
-    SqlError,
-    error::byte_range,
-    facts::Facts,
-    function::Place,
-    operator,
-    settings::Settings,
-};
+use super::{SqlError, error::byte_range, facts::Facts, function::Place, operator, settings::Settings};
 pub use identifier::{fold, fold_name, stored};
 pub use moment::is_unspecific;
 

@@ -42,7 +42,7 @@ pub(super) fn cast_to(expr: Expr, sql: &SqlType, lenient: bool, settings: &Setti
 
 fn with_digits(expr: Expr, digits: i64) -> Expr {
     // microseconds are kept, so 6 and more cut nothing of a timestamp
-    if digits >= 9 { expr } else { function("__fraction", vec![expr, number(digits)]) }
+    if digits >= 9 { expr } else { function("__second_digits", vec![expr, number(digits)]) }
 }
 
 /// `moment + INTERVAL '1 year, 3 days'` as DATEADDs, in the order of the text (Snowflake documentation, "Interval

@@ -134,7 +134,7 @@ impl Inner {
     }
 
     /// Columns of the target as they are; NULL for those that the change adds.
-    fn target_columns(&self, staged: &Staged<'_>) -> Result<Vec<(String, String)>, EngineError> {
+    pub(super) fn target_columns(&self, staged: &Staged<'_>) -> Result<Vec<(String, String)>, EngineError> {
         let current = staged.table.schema().map_err(fault::lake)?;
         Ok(staged
             .schema

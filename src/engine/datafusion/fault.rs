@@ -154,6 +154,9 @@ fn classify(sql: &str, error: &DataFusionError) -> EngineError {
         DataFusionError::Plan(text) => plan_text(sql, first_line(text)),
         DataFusionError::ArrowError(e, _) => arrow(&e.to_string()),
         DataFusionError::External(e) => {
+            if let Some(known) = e.downcast_ref::<crate::dialect::SqlError>() {
+                return super::fault::sql(known.clone());
+            }
             if let Some(delta) = e.downcast_ref::<deltalake::DeltaTableError>() {
                 return EngineError::new("engine/storage", format!("a table could not be read: {delta}"));
             }

@@ -43,6 +43,7 @@ mod pivot;
 mod planner;
 mod prepare;
 mod publish;
+mod replacement;
 mod session;
 mod statement;
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::{
     dialect::{function, types::Type},
     engine::{Content, EngineError, How, Publish, Published, Strategy},
     graph::OnSchemaChange,
-    lake::{Change, Commit, LakeTable, Removed, ViewColumn, ViewFile, WrittenFile, storage_schema},
+    lake::{Change, ColumnRules, Commit, LakeTable, Removed, ViewColumn, ViewFile, WrittenFile, describes, storage_schema},
     names::{RelationName, SchemaName},
 };
 
@@ -73,7 +73,7 @@ impl Inner {
                 comment: publish
                     .column_comments
                     .iter()
-                    .find(|(n, _)| n.eq_ignore_ascii_case(f.name()))
+                    .find(|(n, _)| describes(n, f.name()))
                     .map(|(_, c)| c.clone())
                     .filter(|c| !c.is_empty()),
             })
@@ -102,6 +102,7 @@ impl Inner {
                 let plan = self.plan_query(sql, &Scope::new(names.clone())).await?;
                 let schema = stored_schema(&plan)?;
                 let store = self.lake.table_store(&publish.relation).map_err(fault::lake)?;
+                let schema = not_null(&schema, &publish.not_null);
                 (schema.clone(), self.write_plan(sql, plan, store, schema, &[]).await?)
             }
             Content::Rows(batches, schema) => {
@@ -141,7 +142,7 @@ impl Inner {
             partition_by: partition_by.clone(),
             ..commit_of(&publish, change, schema.clone())
         };
-        let files = self.write_plan(sql, plan, store, schema.clone(), &partition_by).await?;
+        let files = self.write_plan(sql, plan, store, not_null(&schema, &publish.not_null), &partition_by).await?;
         let rows = rows_of(&files);
         let commit = match strategy {
             Strategy::Append => finish(Change::Append, files, Removed::None),
@@ -149,6 +150,11 @@ impl Inner {
             Strategy::Merge { unique_key, update_columns, predicates } => {
                 let staged = Staged { table: &table, files, schema: &schema };
                 let (add, remove) = self.merge_staged(staged, &unique_key, update_columns.as_deref(), &predicates).await?;
+                finish(Change::Rewrite, add, remove)
+            }
+            Strategy::Replace { predicates } => {
+                let staged = Staged { table: &table, files, schema: &schema };
+                let (add, remove) = self.replace_matching(staged, &predicates).await?;
                 finish(Change::Rewrite, add, remove)
             }
             Strategy::DeleteInsert { unique_key, predicates } => {
@@ -160,6 +166,18 @@ impl Inner {
         let version = self.lake.commit(Some(&table), commit).await.map_err(fault::lake)?;
         Ok(Published { rows: Some(rows), message: format!("SUCCESS {rows}"), version: version.to_string() })
     }
+}
+
+/// The schema with rules on the columns that refuse NULL.
+fn not_null(schema: &SchemaRef, columns: &[String]) -> SchemaRef {
+    if columns.is_empty() {
+        return schema.clone();
+    }
+    let fields = schema.fields().iter().map(|f| match columns.iter().any(|c| c.eq_ignore_ascii_case(f.name())) {
+        true => Arc::new(ColumnRules { not_null: true, ..ColumnRules::of(f) }.apply(f)),
+        false => f.clone(),
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 /// The table's columns after the change (dbt documentation, "What if the columns of my incremental model change?").
@@ -219,5 +237,13 @@ pub(super) fn fitted_column(found: Option<(Expr, &Field)>, wanted: &Field) -> Ex
 
 /// Properties that a change by a plain statement keeps.
 pub(super) fn plain(relation: &RelationName, how: How, content: Content) -> Publish {
-    Publish { relation: relation.clone(), content, how, comment: None, column_comments: BTreeMap::new(), properties: BTreeMap::new() }
+    Publish {
+        relation: relation.clone(),
+        content,
+        how,
+        comment: None,
+        column_comments: BTreeMap::new(),
+        not_null: vec![],
+        properties: BTreeMap::new(),
+    }
 }

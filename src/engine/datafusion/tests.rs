@@ -159,6 +159,7 @@ fn publish(sql: &str, how: How) -> Publish {
         content: Content::Query(sql.into()),
         how,
         comment: Some("about".into()),
+        not_null: vec![],
         column_comments: [("id".to_owned(), "key".to_owned())].into(),
         properties: [("segue.fingerprint".to_owned(), "f".to_owned())].into(),
     }

@@ -68,8 +68,10 @@ async fn seed(task: &Task, progress: &mut Progress) -> Result<(), Diagnostics> {
     properties.insert(state::FINGERPRINT.into(), state::fingerprint(&inputs).to_string());
     let (comment, column_comments) = materialize::comments(task);
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    // `--empty`: the columns, no rows
+    let batches = if task.context.options.empty { vec![] } else { batches };
     let content = Content::Rows(batches, schema);
-    let publish = Publish { relation: relation.clone(), content, how: How::Table, comment, column_comments, properties };
+    let publish = Publish { relation: relation.clone(), content, how: How::Table, comment, column_comments, not_null: vec![], properties };
     let published = materialize::send(task, &publish).await.map_err(|e| placed(e, &node, None, 0))?;
     task.context.catalog.record(&relation, RelationKind::Table, &published.version, publish.properties);
     progress.rows = Some(rows as u64);
@@ -96,6 +98,14 @@ pub fn read(node: &Node, content: &[u8]) -> Result<(SchemaRef, Vec<RecordBatch>)
             true => Identifier::exact(header.trim()),
             false => Identifier::parse(&header.to_uppercase()),
         };
+        let plain = header.trim().chars().all(|c| c.is_alphanumeric() || c == '_' || c == '$');
+        if !quoted(node, header) && !header.trim().starts_with('"') && !plain {
+            faults.push(
+                Diagnostic::error("seed/bad-header", format!("syntax error: `{}` is no name of a column", shorten(header.trim())))
+                    .at(file.place(0, i), "in the header")
+                    .help("check the `delimiter` of the seed, or set `quote_columns: true`"),
+            );
+        }
         if let Some(other) = fields.iter().position(|f: &Field| f.name() == name.as_str()) {
             faults.push(
                 Diagnostic::error("seed/duplicate-column", format!("two columns are named `{name}`"))

@@ -40,6 +40,7 @@ pub(super) fn of(node: &Node, context: &ManifestContext) -> Json {
         }
         ResourceType::Snapshot => entry.extend(object(json!({"defer_relation": Json::Null}))),
         ResourceType::Test => entry.extend(test(node)),
+        ResourceType::Function => entry.extend(object(json!({"returns": Json::Null, "arguments": [], "defer_function": Json::Null}))),
         _ => {}
     }
     // keys of the YAML entry that the type has and that were not filled from typed fields
@@ -148,7 +149,7 @@ fn compiled(node: &Node, context: &ManifestContext) -> Map<String, Json> {
         "refs": refs(node),
         "sources": sources(node),
         "metrics": [],
-        "functions": [],
+        "functions": node.functions.iter().map(|f| json!([f.name])).collect::<Vec<_>>(),
         "depends_on": {"macros": [], "nodes": node.depends_on},
         "compiled": !code.is_null(),
         "compiled_code": code,

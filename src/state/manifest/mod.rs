@@ -38,6 +38,8 @@ pub struct ManifestContext {
     pub env: Map<String, Json>,
     pub macros: Vec<MacroEntry>,
     pub docs: Vec<DocEntry>,
+    /// `groups:` by name, as written.
+    pub groups: indexmap::IndexMap<String, Json>,
     /// SQL of nodes that were compiled, and where it was written.
     pub compiled: HashMap<NodeId, (String, Option<PathBuf>)>,
 }
@@ -63,8 +65,8 @@ pub struct DocEntry {
 }
 
 /// Writes `manifest.json` into `target`, whole or not at all.
-pub fn write<'a>(target: &Path, nodes: impl IntoIterator<Item = &'a Node>, context: &ManifestContext) -> Result<(), Diagnostic> {
-    write_atomically(&target.join("manifest.json"), of(nodes, context).to_string().as_bytes())
+pub fn write(target: &Path, manifest: &Json) -> Result<(), Diagnostic> {
+    write_atomically(&target.join("manifest.json"), manifest.to_string().as_bytes())
 }
 
 /// Disabled nodes go to `disabled`, all else to the key of its type.
@@ -90,6 +92,7 @@ pub fn of<'a>(nodes: impl IntoIterator<Item = &'a Node>, context: &ManifestConte
             ResourceType::Source => "sources",
             ResourceType::Exposure => "exposures",
             ResourceType::UnitTest => "unit_tests",
+            ResourceType::Function => "functions",
             _ => "nodes",
         };
         by_key.entry(key).or_default().insert(id, entry);
@@ -121,7 +124,7 @@ pub fn of<'a>(nodes: impl IntoIterator<Item = &'a Node>, context: &ManifestConte
         "docs": docs(context),
         "exposures": take("exposures"),
         "metrics": {},
-        "groups": {},
+        "groups": groups(context),
         "selectors": {},
         "disabled": disabled,
         "parent_map": parents,
@@ -130,7 +133,7 @@ pub fn of<'a>(nodes: impl IntoIterator<Item = &'a Node>, context: &ManifestConte
         "saved_queries": {},
         "semantic_models": {},
         "unit_tests": take("unit_tests"),
-        "functions": {},
+        "functions": take("functions"),
     })
 }
 
@@ -159,6 +162,25 @@ fn macros(context: &ManifestContext) -> Map<String, Json> {
         (id, entry)
     };
     context.macros.iter().map(entry).collect()
+}
+
+fn groups(context: &ManifestContext) -> Map<String, Json> {
+    let entry = |(name, group): (&String, &Json)| {
+        let id = format!("group.{}.{name}", context.project);
+        let entry = json!({
+            "name": name,
+            "resource_type": "group",
+            "package_name": context.project,
+            "path": "",
+            "original_file_path": "",
+            "unique_id": id,
+            "owner": group.get("owner").cloned().unwrap_or(json!({"email": Json::Null, "name": Json::Null})),
+            "description": group.get("description"),
+            "config": group.get("config").cloned().unwrap_or(json!({})),
+        });
+        (id, entry)
+    };
+    context.groups.iter().map(entry).collect()
 }
 
 fn docs(context: &ManifestContext) -> Map<String, Json> {
@@ -220,6 +242,7 @@ mod tests {
                 depends_on: vec![],
             }],
             docs: vec![],
+            groups: Default::default(),
             compiled: HashMap::from([(NodeId::new("model.p.a"), ("select 1".into(), Some("target/compiled/p/a.sql".into())))]),
         };
         of(&nodes(graph), &context)
@@ -283,6 +306,7 @@ mod tests {
                 env: Map::new(),
                 macros: vec![],
                 docs: vec![],
+                groups: Default::default(),
                 compiled: HashMap::new(),
             },
         );
