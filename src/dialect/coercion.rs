@@ -28,7 +28,7 @@ use datafusion::{
     prelude::lit,
 };
 
-use super::{function, retag::semi_type, types::Type};
+use super::{function, retag::{semi_type, told_type}, types::Type};
 use crate::names::SemiStructured;
 
 const VARIANT: Type = Type::Semi(SemiStructured::Variant);
@@ -70,7 +70,7 @@ pub(super) fn coerce(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
 /// Aggregates and window functions forget what their results are: a projection above them says so again.
 fn tag_results(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     enum Found {
-        Value(SemiStructured),
+        Value(Type),
         Items,
     }
     let found = |exprs: &[Expr], input: &DFSchema| -> Vec<Option<Found>> {
@@ -86,7 +86,7 @@ fn tag_results(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             };
             match first {
                 Some(item) => semi_type(item, input).map(|_| Found::Items),
-                None => semi_type(e, input).map(Found::Value),
+                None => told_type(e, input).map(Found::Value),
             }
         };
         exprs.iter().map(one).collect()
@@ -107,7 +107,7 @@ fn tag_results(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
         let named = |e: Expr| e.alias_qualified(qualifier.cloned(), field.name());
         exprs.push(match results.next().flatten() {
-            Some(Found::Value(semi)) if !matches!(Type::of(field), Type::Semi(_)) => named(function::tag(column, semi)),
+            Some(Found::Value(of)) if Type::of(field) != of => named(function::tag(column, of)),
             Some(Found::Items) => named(function::call("__semi_items", vec![column])?),
             _ => column,
         });
