@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 async fn run(rows: u64) -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
-    let options = LocalOptions { path: "warehouse".into(), database: "B".into(), schema: "BENCH".into(), memory_limit: None };
+    let options = LocalOptions { path: "warehouse".into(), database: "B".into(), schema: "BENCH".into(), memory_limit: None, user: None };
     let engine = LocalEngine::open(folder.path(), &options)?;
     let mut session = engine.session();
     let made = Instant::now();

@@ -28,7 +28,11 @@ use datafusion::{
     prelude::lit,
 };
 
-use super::{function, retag::{semi_type, told_type}, types::Type};
+use super::{
+    function,
+    retag::{semi_type, told_type},
+    types::Type,
+};
 use crate::names::SemiStructured;
 
 const VARIANT: Type = Type::Semi(SemiStructured::Variant);

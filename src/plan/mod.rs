@@ -134,7 +134,8 @@ fn add_test_edges(nodes: &[&Node], parents: &[Vec<usize>], is_step: &[bool], wai
     let is_test = |i: usize| nodes[i].kind == ResourceType::Test;
     let mut children: Vec<Vec<usize>> = vec![vec![]; nodes.len()];
     for (child, above) in parents.iter().enumerate() {
-        if !is_test(child) {
+        // a unit test runs before its model, so it cannot wait for the tests of what the model built
+        if !is_test(child) && nodes[child].kind != ResourceType::UnitTest {
             for &p in above {
                 children[p].push(child);
             }

@@ -637,7 +637,6 @@ mod tests {
                 "m.yml:12:29 a data test has one key, its name, and not `where` beside it; indent its arguments below the name",
                 "m.yml:17:21 there is no adapter of type `chrt`; did you mean `chart`?",
                 "m.yml:19:14 `quoting` must be a mapping, not a boolean; ",
-                "m.yml:18:11 the source `s` has two tables `t`; ",
                 "m.yml:1:1 a properties file has no key `model`; did you mean `models`?",
             ]
         );

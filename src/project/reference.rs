@@ -79,9 +79,10 @@ impl References {
         let (last, before) = slot.split_last()?;
         // one file's node may be planned twice; a table of a source is declared
         let other = |n: &&Named| n.id != last.id || node.source.is_some();
-        before.iter().filter(other).find(|n| {
-            n.package == last.package && n.version == last.version && n.state == State::Enabled && state == State::Enabled
-        })
+        before
+            .iter()
+            .filter(other)
+            .find(|n| n.package == last.package && n.version == last.version && n.state == State::Enabled && state == State::Enabled)
     }
 
     pub fn node(&self, package: Option<&str>, name: &str, version: Option<&str>, from: &str) -> Lookup<'_> {

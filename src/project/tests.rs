@@ -79,7 +79,7 @@ fn a_project_becomes_a_graph_and_sql() {
     assert_eq!((top.tags.join(" "), top.description.as_str()), ("y x".into(), "The top."));
     assert_eq!(
         sql(&shop, "top").trim(),
-        "with __dbt__cte__mid as (\nselect * from DB.DEV.STG\n)\nselect * from __dbt__cte__mid join DB.DEV.CODES"
+        "with __dbt__cte__mid as (\nselect * from DB.DEV.STG\n)\n\nselect * from __dbt__cte__mid join DB.DEV.CODES"
     );
     assert_eq!(sql(&shop, "stg").trim(), "select * from DB.LANDING.ORDERS");
     assert_eq!(sql(&shop, "snap").trim(), "select * from DB.DEV.STG");

@@ -255,6 +255,7 @@ fn run_results_have_every_key() {
         exit_code: 1,
         elapsed: Duration::from_secs(3),
         cancelled: false,
+        fatal: None,
     };
     let context = run_results::RunResultsContext {
         invocation: "i".into(),

@@ -51,6 +51,10 @@ impl World {
             follow: false,
             follow_pause: Duration::ZERO,
             store_failures: false,
+            empty: false,
+            event_time: (None, None),
+            batches: Default::default(),
+            clone_from: Default::default(),
             warnings_are_errors: false,
             now: chrono::DateTime::UNIX_EPOCH,
             invocation: RunId::random(),
@@ -263,7 +267,13 @@ async fn unknown_materializations_have_a_hint() {
     world.node("a").config.materialized = "tabel".into();
     let report = world.run().await;
     let fault = &report.results[0].diagnostics[0];
-    assert_eq!((fault.message.as_str(), fault.help.as_deref()), ("`tabel` is no materialization", Some("did you mean `table`?")));
+    assert_eq!(
+        (fault.message.as_str(), fault.help.as_deref()),
+        (
+            "No materialization 'tabel' was found for adapter datafusion! (searched types 'datafusion', 'snowflake', 'default')",
+            Some("did you mean `table`?"),
+        )
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

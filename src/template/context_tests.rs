@@ -59,8 +59,8 @@ impl Resolver for Graph {
         }
     }
 
-    fn resolve_source(&self, source: &str, table: &str) -> Result<RelationName, RefError> {
-        Ok(RelationName::parse_parts("db", source, table))
+    fn resolve_source(&self, source: &str, table: &str) -> Result<Resolved, RefError> {
+        Ok(Resolved::Relation { name: RelationName::parse_parts("db", source, table), kind: String::new(), event_time: None })
     }
 }
 
@@ -71,7 +71,7 @@ struct Lake {
 
 impl Warehouse for Lake {
     fn relation(&self, name: &RelationName) -> Result<Option<RelationFacts>, String> {
-        Ok((name.name.as_str() == "M").then(|| RelationFacts { kind: "table".into(), event_time: None }))
+        Ok((name.name.as_str() == "M").then(|| RelationFacts { kind: "table".into() }))
     }
 
     fn relations(&self, _: &SchemaName) -> Result<Vec<(RelationName, RelationFacts)>, String> {
@@ -92,6 +92,7 @@ impl Warehouse for Lake {
         }
         Ok(ResultTable {
             columns: vec!["GENRE".into(), "N".into()],
+            types: vec!["VARCHAR".into(), "NUMBER(38,0)".into()],
             rows: vec![vec![Cell::Text("rock".into()), Cell::Int(1)], vec![Cell::Text("pop".into()), Cell::Decimal("2".into())]],
             message: "SUCCESS 2".into(),
             rows_affected: Some(2),

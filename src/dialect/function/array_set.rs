@@ -24,11 +24,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         answers(r, |i| {
             let Some(mut items) = scan::elements(text(&arrays, i)?) else { return Ok(None) };
             // a NULL needle is found among NULL elements; without any, the answer is NULL
-            Ok(if needles.is_null(i) {
-                items.any(is_null).then_some(true)
-            } else {
-                Some(items.any(|v| order::equal(v, needles.value(i))))
-            })
+            Ok(if needles.is_null(i) { items.any(is_null).then_some(true) } else { Some(items.any(|v| order::equal(v, needles.value(i)))) })
         })
     }),
     Function::new("array_distinct", Arity::Exactly(1), array, |r| {

@@ -72,7 +72,7 @@ impl Stamp {
             MappedLocalTime::Single(o) | MappedLocalTime::Ambiguous(o, _) => Self { wall, offset: o.fix().local_minus_utc() },
             MappedLocalTime::None => {
                 // the clocks jump forward here: the offset from before the jump, then normalised
-                let before = zone.offset_from_utc_datetime(&shifted(wall, 86_400)).fix().local_minus_utc();
+                let before = zone.offset_from_utc_datetime(&shifted(wall, -86_400)).fix().local_minus_utc();
                 Self::at(shifted(wall, -before), zone)
             }
         }

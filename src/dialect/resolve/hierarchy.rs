@@ -48,7 +48,8 @@ impl Resolver<'_> {
                 ConnectByKind::StartWith { condition, .. } => start = Some(*condition),
                 ConnectByKind::ConnectBy { nocycle, relationships, .. } => {
                     if nocycle {
-                        return Err(SqlError::unsupported("CONNECT BY NOCYCLE"));
+                        let at = relationships.first().map_or_else(sqlparser::tokenizer::Span::empty, sqlparser::ast::Spanned::span);
+                        return Err(SqlError::unsupported("CONNECT BY NOCYCLE").at(self.sql, at));
                     }
                     connect = relationships.into_iter().reduce(super::join::and);
                 }
