@@ -103,7 +103,7 @@ fn differences(columns: &[&Column], promised: &[String], given: &[(String, Strin
     let same = |c: &Column, name: &str| if c.quote == Some(true) { c.name == name } else { c.name.eq_ignore_ascii_case(name) };
     // a number's precision is no difference (dbt compares names of types); a scale would round, so it is one
     let base = |t: &str| match t.split_once('(') {
-        Some((name, rest)) if name == "NUMBER" => format!("NUMBER,{}", if rest.trim_end_matches(')').ends_with(",0") { "0" } else { "s" }),
+        Some(("NUMBER", rest)) => format!("NUMBER,{}", if rest.trim_end_matches(')').ends_with(",0") { "0" } else { "s" }),
         Some((name, _)) => name.to_owned(),
         None => t.to_owned(),
     };

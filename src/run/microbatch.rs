@@ -15,7 +15,7 @@ use super::{
 use crate::{
     diagnostic::{Diagnostic, Diagnostics},
     engine::{How, RelationKind, Strategy},
-    graph::{Node, OnSchemaChange},
+    graph::Node,
     names::RelationName,
     project::World,
     template::Rows,
@@ -94,11 +94,7 @@ async fn batch(
             let column = &settings.event_time;
             let predicates = vec![format!("{column} >= {}", moment(batch.0)), format!("{column} < {}", moment(batch.1))];
             let strategy = Strategy::Replace { predicates };
-            let on_schema_change = match task.node.config.on_schema_change {
-                OnSchemaChange::Ignore => OnSchemaChange::Ignore,
-                other => other,
-            };
-            How::Incremental { strategy, on_schema_change }
+            How::Incremental { strategy, on_schema_change: task.node.config.on_schema_change }
         }
         false => How::Table,
     };

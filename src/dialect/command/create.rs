@@ -230,13 +230,18 @@ fn function(g: &mut Grammar, existing: Existing, secure: bool) -> Result<Command
         };
         Ok((name, data_type, default))
     })?;
-    if g.take("COPY GRANTS") {}
+    g.take("COPY GRANTS");
     g.expect("RETURNS")?;
     let returns = if g.take("TABLE") { Returns::Table(g.list(|g| Ok((g.ident()?, typed(g)?)))?) } else { Returns::Scalar(typed(g)?) };
     let mut comment = None;
     loop {
-        if g.take("NOT NULL") || g.take("NULL") || g.take("CALLED ON NULL INPUT") || g.take("VOLATILE") || g.take("IMMUTABLE") {
-        } else if g.take("MEMOIZABLE") {
+        if g.take("NOT NULL")
+            || g.take("NULL")
+            || g.take("CALLED ON NULL INPUT")
+            || g.take("VOLATILE")
+            || g.take("IMMUTABLE")
+            || g.take("MEMOIZABLE")
+        {
         } else if g.is("RETURNS NULL") || g.is("STRICT") {
             return Err(g.unsupported("strict functions").help("test the arguments in the body: IFF(a IS NULL, NULL, ...)"));
         } else if g.is("LANGUAGE") {

@@ -53,7 +53,7 @@ pub(super) fn formats(r: &Rows, index: usize, failure: Failure) -> Result<Option
 fn hex_decoded(text: &str) -> Option<Vec<u8>> {
     let bytes = text.as_bytes();
     let digit = |b: u8| char::from(b).to_digit(16);
-    (bytes.len() % 2 == 0).then(|| bytes.chunks(2).map(|p| Some((digit(p[0])? * 16 + digit(p[1])?) as u8)).collect()).flatten()
+    bytes.len().is_multiple_of(2).then(|| bytes.chunks(2).map(|p| Some((digit(p[0])? * 16 + digit(p[1])?) as u8)).collect()).flatten()
 }
 
 /// Text as bytes, each row in its format.

@@ -175,7 +175,7 @@ impl LocalSession {
             Command::Show(show) => engine.show(&show, &scope).await,
             Command::Truncate { name, if_exists } => {
                 let relation = relation_of(&name, &scope.schema)?;
-                if !(if_exists && !engine.exists(&relation).await?) {
+                if !if_exists || engine.exists(&relation).await? {
                     self.shadow(&relation).await?;
                     engine.truncate(&relation).await?;
                 }

@@ -293,9 +293,8 @@ fn moment(message: &Message) -> Option<NaiveDateTime> {
 /// ISO 8601, or a number of seconds or milliseconds since 1970: seconds reach the year 5138 before they look like
 /// milliseconds.
 fn event_time(value: &Json) -> Option<NaiveDateTime> {
-    match ColumnType::Timestamp.json_cell(value) {
-        Ok(Cell::Timestamp(at)) => return Some(at),
-        _ => {}
+    if let Ok(Cell::Timestamp(at)) = ColumnType::Timestamp.json_cell(value) {
+        return Some(at);
     }
     let number = value.as_i64().or_else(|| value.as_f64().map(|f| f as i64)).or_else(|| value.as_str()?.trim().parse().ok())?;
     let at = if number.abs() < 100_000_000_000 { DateTime::from_timestamp(number, 0) } else { DateTime::from_timestamp_millis(number) };

@@ -171,7 +171,7 @@ pub(in super::super) fn percentile_of(state: &Json, fraction: f64) -> Result<Opt
 
 fn frequent(counts: Counts, counters: i64) -> Result<ArrayRef> {
     let mut entries: Vec<(Json, u64)> = counts.into_values().collect();
-    entries.sort_by(|a, b| b.1.cmp(&a.1));
+    entries.sort_by_key(|e| std::cmp::Reverse(e.1));
     entries.truncate(counters.clamp(1, COUNTERS) as usize);
     let state: Vec<Json> = entries.into_iter().map(|(value, n)| json!([value, n])).collect();
     one(&json!({"type": "topk", "version": 1, "counters": counters, "state": state}))
