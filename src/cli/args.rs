@@ -398,6 +398,18 @@ pub enum Command {
     /// Write a completion script for a shell
     #[command(after_help = "Example:\n  segue completions bash > ~/.local/share/bash-completion/completions/segue")]
     Completions { shell: clap_complete::Shell },
+    /// List the functions of the SQL dialect, and which engine has each
+    #[command(
+        after_help = "Examples:\n  segue functions\n  segue functions regexp\n  segue functions 'date and time'\n  segue functions --output json"
+    )]
+    Functions {
+        /// Part of a name, or a category
+        #[arg(value_name = "PATTERN")]
+        pattern: Option<String>,
+        /// Shape of the list
+        #[arg(long, short, value_enum, default_value_t)]
+        output: super::command::functions::Output,
+    },
     /// Tell versions: segue's, and dbt's whose formats it follows
     Version,
 }

@@ -11,13 +11,14 @@
 use std::sync::Arc;
 
 use datafusion::{
+    arrow::datatypes::{DataType, Field},
     common::{
         Column, DFSchema, Result,
         tree_node::{Transformed, TreeNode},
     },
     functions_aggregate::first_last::first_value_udaf,
     logical_expr::{
-        Expr, ExprSchemable, LogicalPlan, Operator, Projection,
+        Expr, ExprSchemable, LogicalPlan, Operator, Projection, Union,
         expr::{
             AggregateFunction, AggregateFunctionParams, Between, BinaryExpr, Case, InList, InSubquery, Like, ScalarFunction,
             WindowFunctionParams,
@@ -46,7 +47,12 @@ pub(super) fn coerce(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let wildcards = expand_wildcards(plan)?;
     let changed = wildcards.transformed;
     let plan = wildcards.data;
-    let has_semi = |schema: &DFSchema| schema.fields().iter().any(|f| matches!(Type::of(f), Type::Semi(_)));
+    if let LogicalPlan::Union(union) = plan {
+        return unite_inputs(union);
+    }
+    let has_semi = |schema: &DFSchema| {
+        schema.fields().iter().any(|f| matches!(Type::of(f), Type::Semi(_) | Type::TimestampLtz | Type::TimestampTz | Type::Time))
+    };
     // most nodes have nothing to do with any of it
     let concerned = has_semi(&schema) || plan.expressions().iter().any(|e| e.exists(|e| Ok(makes_semi(e))).unwrap_or(true));
     if !concerned {
@@ -195,19 +201,78 @@ fn boxed(e: Box<Expr>, to: Type, schema: &DFSchema, changed: &mut bool) -> Box<E
     Box::new(cast_semi(*e, to, schema, changed))
 }
 
-/// Where results meet: if one is semi-structured, all are.
-fn unite(results: Vec<&mut Expr>, schema: &DFSchema) -> bool {
-    if !results.iter().any(|e| is_semi(e, schema)) {
-        return false;
+/// The type that results of these types meet in, where DataFusion's own choice would be another: all become VARIANTs
+/// beside one, instants beside a timestamp with a zone. `None`: DataFusion decides.
+fn meeting(types: &[Type]) -> Option<Type> {
+    let first = types.first()?;
+    if types.iter().all(|t| t == first) {
+        return None;
     }
+    if types.iter().any(|t| matches!(t, Type::Semi(_))) {
+        return Some(VARIANT);
+    }
+    let readable = types.iter().all(|t| t.is_dated() || *t == Type::Varchar);
+    let has = |of: Type| types.contains(&of);
+    if readable && has(Type::TimestampTz) {
+        Some(Type::TimestampTz)
+    } else if readable && has(Type::TimestampLtz) {
+        Some(Type::TimestampLtz)
+    } else if has(Type::Time) && types.iter().all(|t| matches!(t, Type::Time | Type::Varchar)) {
+        Some(Type::Time)
+    } else {
+        None
+    }
+}
+
+/// Where results meet: one type for all of them.
+fn unite(results: Vec<&mut Expr>, schema: &DFSchema) -> bool {
+    let type_of = |e: &Expr| told_type(e, schema).or_else(|| e.to_field(schema).ok().map(|(_, f)| Type::of(&f)));
+    let types: Vec<Type> = results.iter().filter(|e| !is_null(e)).filter_map(|e| type_of(e)).collect();
+    let Some(target) = meeting(&types) else { return false };
     let mut changed = false;
     for e in results {
-        if !is_null(e) && !is_semi(e, schema) {
-            *e = function::cast(e.clone(), VARIANT);
+        let stays = match target {
+            Type::Semi(_) => is_semi(e, schema),
+            _ => type_of(e) == Some(target),
+        };
+        if !is_null(e) && !stays {
+            *e = function::cast(e.clone(), target);
             changed = true;
         }
     }
     changed
+}
+
+/// Columns of a UNION's inputs in one type each.
+fn unite_inputs(union: Union) -> Result<Transformed<LogicalPlan>> {
+    let width = union.schema.fields().len();
+    if union.inputs.iter().any(|p| p.schema().fields().len() != width) {
+        return Ok(Transformed::no(LogicalPlan::Union(union)));
+    }
+    let is_empty = |f: &Field| *f.data_type() == DataType::Null;
+    let targets: Vec<Option<Type>> = (0..width)
+        .map(|i| {
+            let fields = union.inputs.iter().map(|p| p.schema().field(i));
+            meeting(&fields.filter(|f| !is_empty(f)).map(|f| Type::of(f)).collect::<Vec<_>>())
+        })
+        .collect();
+    if targets.iter().all(Option::is_none) {
+        return Ok(Transformed::no(LogicalPlan::Union(union)));
+    }
+    let cast = |input: &Arc<LogicalPlan>| -> Result<Arc<LogicalPlan>> {
+        let exprs = input.schema().iter().zip(&targets).map(|((qualifier, field), target)| {
+            let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+            match target {
+                Some(to) if Type::of(field) != *to || is_empty(field) => {
+                    function::cast(column, *to).alias_qualified(qualifier.cloned(), field.name())
+                }
+                _ => column,
+            }
+        });
+        Ok(Arc::new(LogicalPlan::Projection(Projection::try_new(exprs.collect(), Arc::clone(input))?)))
+    };
+    let inputs = union.inputs.iter().map(cast).collect::<Result<Vec<_>>>()?;
+    Ok(Transformed::yes(LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?)))
 }
 
 fn rewrite(e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
@@ -399,14 +464,18 @@ fn is_chosen(name: &str, chosen: &[String]) -> bool {
     }
 }
 
-/// `OBJECT_CONSTRUCT(*)` and `OBJECT_CONSTRUCT(t.*)`: pairs of name and column.
+/// Functions that a wildcard may be an argument of.
+fn takes_columns(name: &str) -> bool {
+    name.starts_with("object_construct") || matches!(name, "hash" | "__row_key" | "__all_present")
+}
+
+/// `OBJECT_CONSTRUCT(*)` and `OBJECT_CONSTRUCT(t.*)`: pairs of name and column; the columns alone for others.
 #[expect(deprecated, reason = "the planner makes wildcards of the arguments")]
 fn expand_wildcards(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     fn is_wildcard(e: &Expr) -> bool {
         matches!(e, Expr::Wildcard { .. })
     }
-    let asks =
-        |e: &Expr| matches!(e, Expr::ScalarFunction(f) if f.name().starts_with("object_construct") && f.args.iter().any(is_wildcard));
+    let asks = |e: &Expr| matches!(e, Expr::ScalarFunction(f) if takes_columns(f.name()) && f.args.iter().any(is_wildcard));
     let mut found = false;
     for e in plan.expressions() {
         found |= e.exists(|e| Ok(asks(e)))?;
@@ -419,9 +488,8 @@ fn expand_wildcards(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     plan.map_expressions(|expr| {
         let name = names.save(&expr);
         let expanded = expr.transform_up(|e| match e {
-            Expr::ScalarFunction(ScalarFunction { func, args })
-                if func.name().starts_with("object_construct") && args.iter().any(is_wildcard) =>
-            {
+            Expr::ScalarFunction(ScalarFunction { func, args }) if takes_columns(func.name()) && args.iter().any(is_wildcard) => {
+                let named = func.name().starts_with("object_construct");
                 let chosen: Vec<String> = match args.first() {
                     Some(Expr::ScalarFunction(f)) if f.name() == "__columns" => f.args.iter().filter_map(literal_text).collect(),
                     _ => vec![],
@@ -431,7 +499,7 @@ fn expand_wildcards(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
                         .iter()
                         .filter(|c| qualifier.as_ref().is_none_or(|q| c.relation.as_ref().is_some_and(|r| r.table() == q.table())))
                         .filter(|c| is_chosen(&c.name, &chosen))
-                        .flat_map(|c| [lit(c.name.clone()), Expr::Column(c.clone())])
+                        .flat_map(|c| named.then(|| lit(c.name.clone())).into_iter().chain([Expr::Column(c.clone())]))
                         .collect(),
                     other => vec![other],
                 });

@@ -90,7 +90,7 @@ pub(super) fn told_type(expr: &Expr, schema: &DFSchema) -> Option<Type> {
             .params
             .args
             .first()
-            .filter(|_| matches!(f.fun.name(), "first_value" | "last_value" | "lag" | "lead" | "nth_value"))
+            .filter(|_| matches!(f.fun.name(), "first_value" | "last_value" | "lag" | "lead" | "nth_value" | "min" | "max"))
             .and_then(|e| told_type(e, schema)),
         _ => None,
     }

@@ -13,9 +13,10 @@ use rayon::prelude::*;
 use serde_json::{Map, Value as Json};
 
 use super::{
-    Project,
+    Project, Semantic, access,
     draft::{Blueprint, Body, Draft, Drafting, Patches, blueprints},
     files::Files,
+    fixture,
     package::{Package, PackageFiles, ResourceFile, fqn, read_package, read_project_file},
     profile::{Profile, ProfileSearch},
     project_file::{self, command_line_vars},
@@ -374,7 +375,11 @@ fn draft_all(drafting: &Drafting<'_>, files: &[PackageFiles], properties: &[Read
     drafts.extend(tests);
     for read in properties {
         let entries = read.found.exposures.iter().map(|e| drafting.exposure(read.package, &read.file.path, e));
-        let units = read.found.unit_tests.iter().map(|t| drafting.unit_test(read.package, &read.file.path, t));
+        let units = read.found.unit_tests.iter().map(|t| {
+            let mut draft = drafting.unit_test(read.package, &read.file.path, t);
+            fixture::fill(&mut draft.node, &t.place, &files[read.package].fixtures, &mut draft.faults);
+            draft
+        });
         drafts.extend(entries.chain(units).map(|mut d| {
             d.node.original_file_path = read.file.original_path.clone();
             d
@@ -471,6 +476,11 @@ fn finish(
             }
         }
     }
+    let rules = access::Rules {
+        groups: properties.iter().flat_map(|r| &r.found.groups).map(|(name, _)| name.as_str()).collect(),
+        restricted: packages.iter().filter(|p| p.file.restrict_access).map(Package::name).collect(),
+    };
+    access::check(&nodes, &references, &rules, &mut faults);
     let known: HashSet<NodeId> = nodes.iter().map(|n| n.id.clone()).collect();
     for node in &mut nodes {
         node.depends_on.retain(|id| known.contains(id));
@@ -491,9 +501,17 @@ fn finish(
         on_run_end.extend(package.file.on_run_end.iter().cloned());
     }
     let mut groups = IndexMap::new();
-    let mut macros = vec![];
+    let (mut macros, mut semantic) = (vec![], vec![]);
     for read in properties {
         groups.extend(read.found.groups);
+        semantic.extend(read.found.semantic.into_iter().map(|(key, name, value)| Semantic {
+            key,
+            name,
+            package: packages[read.package].name().to_owned(),
+            path: read.file.path.clone(),
+            original_path: read.file.original_path.clone(),
+            value,
+        }));
         macros.extend(read.found.macros);
     }
     Ok(Project {
@@ -511,6 +529,7 @@ fn finish(
         docs,
         macros,
         groups,
+        semantic,
         disabled: disabled_nodes,
         rows: options.rows.clone(),
         deferred: OnceLock::new(),

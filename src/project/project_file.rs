@@ -76,6 +76,8 @@ pub struct ProjectFile {
     pub flags: Map<String, Json>,
     /// `None`: dbt's default comment; `Some(Null)`: none.
     pub query_comment: Option<Json>,
+    /// `restrict-access`: protected models are for this package alone.
+    pub restrict_access: bool,
     pub configs: IndexMap<ResourceType, ConfigTree>,
 }
 
@@ -159,6 +161,7 @@ impl ProjectFile {
         let vars = fields.mapping("vars").into_iter().collect();
         let flags = fields.mapping("flags").into_iter().collect();
         let version = fields.string("version");
+        let restrict_access = fields.boolean("restrict-access").unwrap_or_default();
         let query_comment = at.get("query-comment").map(|v| v.yaml.to_json());
         fields.accept(&[
             "query-comment",
@@ -166,7 +169,6 @@ impl ProjectFile {
             "require-dbt-version",
             "packages-install-path",
             "log-path",
-            "restrict-access",
             "dbt-cloud",
             "semantic-models",
             "metrics",
@@ -216,6 +218,7 @@ impl ProjectFile {
             quoting,
             flags,
             query_comment,
+            restrict_access,
             configs: IndexMap::new(),
         })
     }

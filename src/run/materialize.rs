@@ -115,7 +115,9 @@ async fn stage(
 /// A header's whole statements, and what stands behind the last of them: the beginning of the query itself.
 pub fn header_parts(header: &str) -> (&str, &str) {
     let header = header.trim();
-    header.split_at(header.rfind(';').map_or(0, |at| at + 1))
+    // a semicolon within a literal ends nothing
+    let unfinished = crate::dialect::parse::split(header).pop().filter(|last| !header[last.end..].contains(';'));
+    header.split_at(unfinished.map_or(header.len(), |last| last.start))
 }
 
 /// Columns that `persist_docs` has a text for and the relation does not have (dbt documentation, "persist_docs").

@@ -6,6 +6,7 @@ mod compile;
 mod debug;
 mod deps;
 mod freshness;
+pub(super) mod functions;
 mod init;
 mod ls;
 mod nodes;
@@ -57,6 +58,7 @@ pub(super) fn run(command: Command, config: &Config) -> Result<i32, Failure> {
             clap_complete::generate(shell, &mut super::definition(), "segue", &mut Stdout);
             Ok(0)
         }
+        Command::Functions { pattern, output } => functions::run(pattern.as_deref(), output, config),
         Command::Version => version::run(),
     }
 }

@@ -166,6 +166,20 @@ impl LocalEngine {
     }
 }
 
+/// The functions of the dialect, and which engine has each.
+pub fn function_listing() -> Vec<function::listing::Entry> {
+    let state = SessionStateBuilder::new().with_default_features().build();
+    let own: std::collections::HashSet<&str> = function::names().collect();
+    let known = |name: &str| {
+        own.contains(name)
+            || state.scalar_functions().contains_key(name)
+            || state.aggregate_functions().contains_key(name)
+            || state.window_functions().contains_key(name)
+            || state.higher_order_functions().contains_key(name)
+    };
+    function::listing::entries(&known)
+}
+
 fn runtime(memory_limit: usize) -> ::datafusion::error::Result<Arc<RuntimeEnv>> {
     let consumers = std::num::NonZeroUsize::new(5).unwrap_or(std::num::NonZeroUsize::MIN);
     // first come, first served: fair shares fail a small sort beside many idle consumers, long before memory is short
