@@ -204,6 +204,9 @@ pub struct Running {
     /// Build incremental models and seeds from nothing
     #[arg(short, long, help_heading = "Options")]
     pub full_refresh: bool,
+    /// Build fresh nodes too: those whose inputs have not changed
+    #[arg(long)]
+    pub force: bool,
     /// Keep failing rows of tests as tables
     #[arg(long, help_heading = "Options")]
     pub store_failures: bool,
@@ -233,6 +236,13 @@ pub enum Output {
     Json,
     Jsonl,
     Csv,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PlanOutput {
+    #[default]
+    Text,
+    Json,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -398,6 +408,26 @@ pub enum Command {
     /// Write a completion script for a shell
     #[command(after_help = "Example:\n  segue completions bash > ~/.local/share/bash-completion/completions/segue")]
     Completions { shell: clap_complete::Shell },
+    /// Tell what a build would do, and why, without doing it
+    #[command(after_help = "Examples:\n  segue plan\n  segue plan --select tag:gold+\n  segue plan --full-refresh --output json")]
+    Plan {
+        #[command(flatten)]
+        running: Running,
+        /// Shape of the plan
+        #[arg(long, short, value_enum, default_value_t, help_heading = "Options")]
+        output: PlanOutput,
+    },
+    /// Tell why one node would be built, or why it is fresh
+    #[command(after_help = "Example:\n  segue explain genre_trend_analysis")]
+    Explain {
+        /// Name of the node
+        node: String,
+        #[command(flatten)]
+        running: Running,
+        /// Shape of the answer
+        #[arg(long, short, value_enum, default_value_t, help_heading = "Options")]
+        output: PlanOutput,
+    },
     /// List the functions of the SQL dialect, and which engine has each
     #[command(
         after_help = "Examples:\n  segue functions\n  segue functions regexp\n  segue functions 'date and time'\n  segue functions --output json"

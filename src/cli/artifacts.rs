@@ -187,6 +187,7 @@ fn done(label: NodeLabel, sql: &str, path: Option<std::path::PathBuf>) -> NodeRe
         adapter_response: Map::new(),
         heading: None,
         batches: None,
+        fresh: false,
     }
 }
 

@@ -26,6 +26,7 @@ pub mod resolve;
 pub mod retag;
 pub mod settings;
 pub mod structured;
+pub mod survey;
 pub mod types;
 pub mod variant;
 

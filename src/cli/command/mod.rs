@@ -11,6 +11,7 @@ mod init;
 mod ls;
 mod nodes;
 mod parse;
+mod plan;
 mod retry;
 mod run_operation;
 mod show;
@@ -58,6 +59,8 @@ pub(super) fn run(command: Command, config: &Config) -> Result<i32, Failure> {
             clap_complete::generate(shell, &mut super::definition(), "segue", &mut Stdout);
             Ok(0)
         }
+        Command::Plan { running, output } => plan::plan(&running, output, config),
+        Command::Explain { node, running, output } => plan::explain(&node, &running, output, config),
         Command::Functions { pattern, output } => functions::run(pattern.as_deref(), output, config),
         Command::Version => version::run(),
     }

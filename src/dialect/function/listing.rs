@@ -27,6 +27,12 @@ pub struct Entry {
     pub local: bool,
 }
 
+/// Names of the reference.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    let lines = REFERENCE.lines().filter(|l| !l.starts_with('#')).filter_map(|l| l.split_once(" | "));
+    lines.map(|(_, signature)| signature.split('(').next().unwrap_or(signature).trim())
+}
+
 /// All functions by category and name. `registered` tells whether a planner knows a name, in lower case.
 pub fn entries(registered: &dyn Fn(&str) -> bool) -> Vec<Entry> {
     let lines = REFERENCE.lines().filter(|l| !l.starts_with('#')).filter_map(|l| l.split_once(" | "));

@@ -121,6 +121,13 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     plain.chain(["filter", "transform", "reduce"])
 }
 
+/// Whether a name, in lower case, is a function of the dialect: one of the library, or one that Snowflake's reference has.
+pub fn is_documented(name: &str) -> bool {
+    static NAMES: LazyLock<std::collections::HashSet<String>> =
+        LazyLock::new(|| names().map(str::to_owned).chain(listing::names().map(str::to_lowercase)).collect());
+    NAMES.contains(name)
+}
+
 /// Whether a function is one of our own: those know semi-structured arguments.
 pub fn is_own(name: &str) -> bool {
     LIBRARY.iter().any(|u| u.name() == name)

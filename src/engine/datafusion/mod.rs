@@ -25,6 +25,8 @@
 //! | `fault.rs` | DataFusion's errors in the user's terms |
 
 mod alteration;
+#[cfg(test)]
+mod arithmetic_tests;
 mod catalog;
 mod change;
 mod counter;
@@ -52,6 +54,8 @@ mod statement;
 mod syntax_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod value_tests;
 
 use std::{path::Path, sync::Arc};
 
@@ -202,6 +206,14 @@ impl Engine for LocalEngine {
             Locked::Held(lock) => Lock::Held(Box::new(lock)),
             Locked::Busy(who) => Lock::Busy(who),
         })
+    }
+
+    async fn recall(&self, key: &str) -> Result<Option<String>, EngineError> {
+        self.inner.lake.recall(key).map_err(fault::lake)
+    }
+
+    async fn remember(&self, key: &str, text: &str) -> Result<(), EngineError> {
+        self.inner.lake.remember(key, text).map_err(fault::lake)
     }
 
     fn session(&self) -> Box<dyn Session> {

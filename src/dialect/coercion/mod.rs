@@ -8,6 +8,8 @@
 //!
 //! ORDER BY, MIN and MAX go by value. `OBJECT_CONSTRUCT(*)` gets its columns.
 
+mod identity;
+
 use std::sync::Arc;
 
 use datafusion::{
@@ -73,7 +75,7 @@ pub(super) fn coerce(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         };
         Ok(if is_sort { done } else { done.update_data(|e| name.restore(e)) })
     })?;
-    let plan = tag_results(done.data)?;
+    let plan = tag_results(identity::grouped(done.data)?)?;
     Ok(Transformed { transformed: done.transformed || changed || plan.transformed, ..plan })
 }
 
@@ -356,6 +358,14 @@ fn rewrite(e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             if is_numeric_aggregate(f.func.name()) {
                 for e in args.iter_mut() {
                     *e = cast_semi(e.clone(), Type::Float, schema, &mut changed);
+                }
+            }
+            if f.params.distinct && matches!(f.func.name(), "count" | "approx_distinct") {
+                for e in &mut f.params.args {
+                    if let Some(key) = identity::key(e, schema)? {
+                        *e = key;
+                        changed = true;
+                    }
                 }
             }
             Expr::AggregateFunction(f)
