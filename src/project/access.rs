@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::reference::{Lookup, References};
 use crate::{
-    diagnostic::{Diagnostic, Diagnostics},
+    diagnostic::{Diagnostic, Diagnostics, Place},
     graph::Node,
     names::{NodeId, ResourceType, nearest},
 };
@@ -19,6 +19,11 @@ pub struct Rules<'a> {
     pub restricted: HashSet<&'a str>,
 }
 
+/// Where YAML says it, or else the file.
+fn declared(node: &Node) -> Place {
+    node.patch.clone().unwrap_or_else(|| node.declared_at())
+}
+
 fn text<'a>(node: &'a Node, key: &str) -> Option<&'a str> {
     node.extra.get(key).or_else(|| node.config.all.get(key)).and_then(|v| v.as_str())
 }
@@ -28,7 +33,7 @@ pub fn check(nodes: &[Node], references: &References, rules: &Rules<'_>, faults:
     let mut guarded: HashMap<&NodeId, &Node> = HashMap::new();
     for node in nodes {
         if let Some(group) = text(node, "group").filter(|g| !rules.groups.contains(g)) {
-            let fault = Diagnostic::error("project/unknown-group", format!("there is no group `{group}`")).at(node.declared_at(), "");
+            let fault = Diagnostic::error("project/unknown-group", format!("there is no group `{group}`")).at(declared(node), "");
             faults.push(match nearest(group, rules.groups.iter().copied()) {
                 Some(near) => fault.help(format!("did you mean `{near}`?")),
                 None => fault.help("groups are declared in YAML files under `groups:`"),
@@ -40,7 +45,7 @@ pub fn check(nodes: &[Node], references: &References, rules: &Rules<'_>, faults:
         match text(node, "access") {
             Some(level) if !LEVELS.contains(&level) => {
                 let fault = Diagnostic::error("project/bad-access", format!("`{level}` is no level of access of `{}`", node.name));
-                faults.push(fault.at(node.declared_at(), "").help("levels are `private`, `protected` and `public`"));
+                faults.push(fault.at(declared(node), "").help("levels are `private`, `protected` and `public`"));
             }
             Some("private") => {
                 guarded.insert(&node.id, node);
@@ -78,7 +83,7 @@ pub fn check(nodes: &[Node], references: &References, rules: &Rules<'_>, faults:
             faults.push(
                 Diagnostic::error("graph/forbidden-ref", format!("`{}` may not refer to `{}`, which is {kept}", node.id, target.id))
                     .at(call.place.clone(), "referenced here")
-                    .related(target.declared_at(), "the model")
+                    .related(declared(target), "the model")
                     .help("put both into one group, or give the model another level of `access`"),
             );
         }

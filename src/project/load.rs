@@ -23,13 +23,13 @@ use super::{
     properties::{self, NodeProperties, Properties},
     reference::{Lookup, References, State, disabled},
     relation::Namer,
-    version,
+    unused, version,
     yaml::{self, Yaml},
 };
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, Place, SourceFile},
     graph::{Graph, Node},
-    names::{NodeId, ResourceType, nearest},
+    names::{NodeId, ResourceType},
     template::{Environment, EnvironmentLookup, MacroFile, ProjectContext, Rows, jinja::named_blocks},
 };
 
@@ -266,9 +266,9 @@ fn context(
 
 /// What one YAML file says, and where it lies.
 pub(super) struct ReadProperties<'a> {
-    package: usize,
-    file: &'a ResourceFile,
-    found: Properties,
+    pub(super) package: usize,
+    pub(super) file: &'a ResourceFile,
+    pub(super) found: Properties,
 }
 
 fn read_properties<'a>(files: &'a [PackageFiles], environment: &Environment, faults: &mut Diagnostics) -> Vec<ReadProperties<'a>> {
@@ -358,7 +358,7 @@ fn draft_all(drafting: &Drafting<'_>, files: &[PackageFiles], properties: &[Read
         tables.into_par_iter().map(|(r, s, t)| drafting.source(r.package, &r.file.path, &r.file.original_path, s, t)).collect();
     drafts.par_extend(plans.par_iter().map(|p| drafting.draft(p)));
 
-    unmatched(properties, &drafts, faults);
+    unused::entries(properties, &drafts, faults);
     let by_file: HashMap<&Path, &ReadProperties<'_>> = properties.iter().map(|r| (r.file.file.path(), r)).collect();
     let tests: Vec<Draft> = drafts
         .par_iter()
@@ -405,23 +405,6 @@ fn yaml_snapshot(drafting: &Drafting<'_>, read: &ReadProperties<'_>, node: &Node
     })
 }
 
-/// Entries that describe nothing.
-fn unmatched(properties: &[ReadProperties<'_>], drafts: &[Draft], faults: &mut Diagnostics) {
-    let names: HashSet<(ResourceType, &str)> = drafts.iter().map(|d| (d.node.kind, d.node.name.as_str())).collect();
-    for node in properties.iter().flat_map(|r| &r.found.nodes).filter(|n| !names.contains(&(n.kind, n.name.as_str()))) {
-        let warning = Diagnostic::warning("project/unmatched-entry", format!("there is no {} named `{}`", node.kind, node.name))
-            .at(node.place.clone(), "this entry describes nothing");
-        let other = names.iter().filter(|(_, name)| *name == node.name).map(|(kind, _)| *kind).min();
-        faults.push(match other {
-            Some(kind) => warning.help(format!("a {kind} has this name; its entry belongs under another key")),
-            None => match nearest(&node.name, names.iter().filter(|(k, _)| *k == node.kind).map(|(_, n)| *n)) {
-                Some(near) => warning.help(format!("did you mean `{near}`?")),
-                None => warning,
-            },
-        });
-    }
-}
-
 /// Binds references, checks what only the whole can show, and builds the graph.
 #[allow(clippy::too_many_arguments)] // the last step takes what all others made
 fn finish(
@@ -454,7 +437,7 @@ fn finish(
             );
         }
     }
-    unused_configs(&packages[0], &drafts, &mut faults);
+    unused::configs(&packages[0], &drafts, &mut faults);
     let (mut nodes, mut disabled_nodes, mut bodies) = (vec![], vec![], HashMap::new());
     for draft in &mut drafts {
         faults.extend(std::mem::take(&mut draft.faults));
@@ -591,19 +574,4 @@ fn bind(node: &mut Node, references: &References, faults: &mut Diagnostics) -> b
         node.test = Some(crate::graph::TestInfo { generic: None, attached_to, column: None });
     }
     off.is_empty() || !is_test
-}
-
-/// Folders of configuration in the root project that no node lies in.
-fn unused_configs(root: &Package, drafts: &[Draft], faults: &mut Diagnostics) {
-    for (kind, tree) in &root.file.configs {
-        let fqns: HashSet<&[String]> =
-            drafts.iter().filter(|d| d.node.kind == *kind).flat_map(|d| (1..=d.node.fqn.len()).map(|n| &d.node.fqn[..n])).collect();
-        let owned = |path: &[&str]| fqns.contains(&path.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>()[..]);
-        let mut found = vec![];
-        tree.unused(&owned, &mut vec![], &mut found);
-        for (place, path) in found {
-            let message = format!("the configuration of {kind}s for `{path}` applies to nothing");
-            faults.push(Diagnostic::warning("project/unused-config", message).at(place, "no such folder or node"));
-        }
-    }
 }

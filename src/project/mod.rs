@@ -27,6 +27,7 @@ pub mod properties;
 mod query_comment;
 pub mod reference;
 mod relation;
+mod unused;
 mod version;
 pub mod yaml;
 

@@ -224,8 +224,8 @@ fn private_models_are_for_their_group() {
             "{GROUPS}-- file: models/outside.sql\nselect * from {{{{ ref('secret') }}}}\n-- file: models/odd.sql\nselect 1\n-- file: models/lost.sql\nselect 1\n"
         )),
         [
-            "models/groups.yml:11:9 [project/bad-access] `hidden` is no level of access of `odd` (levels are `private`, `protected` and `public`)",
-            "models/groups.yml:13:9 [project/unknown-group] there is no group `mony` (did you mean `money`?)",
+            "models/groups.yml:10:9 [project/bad-access] `hidden` is no level of access of `odd` (levels are `private`, `protected` and `public`)",
+            "models/groups.yml:12:9 [project/unknown-group] there is no group `mony` (did you mean `money`?)",
             "models/outside.sql:1:22 [graph/forbidden-ref] `model.shop.outside` may not refer to `model.shop.secret`, which is private to the group `money` \
              (put both into one group, or give the model another level of `access`)",
         ]

@@ -99,16 +99,10 @@ pub(super) async fn of_model(task: &Task, relation: &RelationName, compiled: &Co
     let options = &task.context.options;
     let is_view = node.config.materialized == "view";
     let mut forms = vec![compiled.sql.clone()];
-    if node.config.materialized == "incremental" {
-        // which of the two branches is taken depends on the table; both decide what will be in it
-        forms = vec![];
-        for incremental in [false, true] {
-            match task.compile_quietly(&node.id, as_incremental(incremental)).await {
-                Ok(form) => forms.push(form.sql),
-                // a template that asks its own table cannot be told before there is one
-                Err(_) => forms.push(String::new()),
-            }
-        }
+    if node.config.materialized == "incremental"
+        && let Some(both) = continued(task, relation).await
+    {
+        forms = both;
     }
     let mut inputs = Inputs::new(&options.engine, forms.join("\n;\n"), &node.config);
     if let Some(header) = &compiled.header {
@@ -152,8 +146,21 @@ pub(super) async fn of_model(task: &Task, relation: &RelationName, compiled: &Co
         _ => {}
     }
     let existing = task.context.catalog.find(task.context.deps.engine.as_ref(), relation).await.map_err(|e| placed(e, node, None, 0))?;
+    if existing.is_some() && !node.config.unique_key.is_empty() && !has_columns(task, relation).await? {
+        why.push(Why::Unknown("its unique key names columns that it does not have".into()));
+    }
     let kind = if is_view { RelationKind::View } else { RelationKind::Table };
     Ok(conclude(task, inputs, reads, why, existing.as_ref(), kind))
+}
+
+/// Whether the table has the columns of its unique key; a key that is an expression is taken for one that it has.
+async fn has_columns(task: &Task, relation: &RelationName) -> Result<bool, Diagnostics> {
+    let Some(columns) = task.context.deps.engine.columns(relation).await.map_err(|e| placed(e, &task.node, None, 0))? else {
+        return Ok(false);
+    };
+    let is_name = |key: &str| key.starts_with('"') || key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '$'));
+    let keys = task.node.config.unique_key.iter().filter(|key| is_name(key));
+    Ok(keys.map(|key| Identifier::parse(key)).all(|key| columns.iter().any(|c| c.name == key)))
 }
 
 /// Of a seed, by the contents of its file.
@@ -198,6 +205,35 @@ pub(super) async fn of_test(task: &Task, sql: &str) -> Result<Option<Inputs>, Di
         }
     }
     Ok(Some(inputs))
+}
+
+/// Both forms of an incremental model, the one that makes the table and the one that goes on from it, where the second
+/// only continues the first: it is the same query, or it reads the table itself to see how far that has come. Over the
+/// same inputs there is nothing to continue. Another branch is another query, and runs when its turn comes.
+async fn continued(task: &Task, relation: &RelationName) -> Option<Vec<String>> {
+    let mut forms = vec![];
+    for incremental in [false, true] {
+        // a template that asks its own table cannot be told before there is one
+        forms.push(task.compile_quietly(&task.node.id, as_incremental(incremental)).await.ok()?.sql);
+    }
+    if state::normalise(&forms[0]) == state::normalise(&forms[1]) {
+        return Some(forms);
+    }
+    let home = home(task, relation);
+    let reads = survey(&forms[1]).ok()?.relations;
+    let asks_itself = reads.iter().any(|parts| full_name(parts, &home).as_ref() == Some(relation));
+    (asks_itself && is_filtered(&forms[0], &forms[1])).then_some(forms)
+}
+
+/// Whether `filtered` is `whole` with one condition put in.
+fn is_filtered(whole: &str, filtered: &str) -> bool {
+    let (whole, filtered) = (state::normalise(whole), state::normalise(filtered));
+    let same = |(a, b): &(char, char)| a == b;
+    let before: usize = whole.chars().zip(filtered.chars()).take_while(same).map(|(c, _)| c.len_utf8()).sum();
+    let (rest, longer) = (whole[before..].trim_start(), &filtered[before..]);
+    let Some(added) = longer.strip_suffix(rest) else { return false };
+    let first: String = added.trim_start().chars().take_while(|c| c.is_ascii_alphabetic()).collect();
+    ["WHERE", "AND", "QUALIFY", "HAVING"].iter().any(|word| first.eq_ignore_ascii_case(word))
 }
 
 fn as_incremental(incremental: bool) -> World {
@@ -286,4 +322,24 @@ fn waits(node: &Node, info: &RelationInfo, now: DateTime<Utc>, changes: &[Change
     }
     let all = rule.get("updates_on").and_then(Json::as_str) == Some("all");
     (all && changes.len() < inputs.reads.len()).then(|| "waits for new rows in all of its inputs".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_filtered;
+
+    #[test]
+    fn a_filter_is_one_condition_more() {
+        const WHOLE: &str = "select a, sum(b) as b from t group by a";
+        for (filtered, expect) in [
+            ("select a, sum(b) as b from t\nwhere d > (select max(d) from m) group by a", true),
+            ("select a, sum(b) as b from t group by a having a > (select max(a) from m)", true),
+            ("select a from t where d > 1 group by a", false),
+            ("select a, sum(b) as b from t group by a union all select a, b from m", false),
+            (WHOLE, false),
+        ] {
+            assert_eq!(is_filtered(WHOLE, filtered), expect, "{filtered}");
+        }
+        assert!(is_filtered("select a from t where b", "select a from t where b and c > (select 1 from m)"));
+    }
 }

@@ -36,6 +36,7 @@ pub(super) async fn run(task: &Task, progress: &mut Progress) -> Result<Status, 
             let assessed = freshness::of_model(task, &relation, &compiled).await?;
             if assessed.is_fresh() {
                 progress.fresh(assessed.not_due);
+                warn_undescribed(task, &relation, &comments(task).1).await;
                 Ok(Status::Success)
             } else {
                 publish(task, progress, &relation, &compiled, &assessed).await.map(|()| Status::Success)

@@ -3,6 +3,7 @@
 mod bad_input;
 mod charts;
 mod cli;
+mod fresh;
 mod interrupted;
 mod kafka;
 mod kill;

@@ -151,8 +151,11 @@ fn extreme(mut f: AggregateFunction, schema: &DFSchema) -> Result<Option<Expr>> 
 
 fn makes_semi(e: &Expr) -> bool {
     match e {
-        Expr::ScalarFunction(f) => function::is_own(f.name()),
+        Expr::ScalarFunction(f) if function::is_own(f.name()) => true,
         Expr::HigherOrderFunction(_) => true,
+        // where values meet, their types may have to be made one
+        Expr::Case(_) | Expr::Between(_) | Expr::InList(_) => true,
+        Expr::ScalarFunction(f) if CHOICES.contains(&f.name()) => true,
         _ => false,
     }
 }
@@ -213,17 +216,35 @@ fn meeting(types: &[Type]) -> Option<Type> {
     if types.iter().any(|t| matches!(t, Type::Semi(_))) {
         return Some(VARIANT);
     }
-    let readable = types.iter().all(|t| t.is_dated() || *t == Type::Varchar);
-    let has = |of: Type| types.contains(&of);
-    if readable && has(Type::TimestampTz) {
-        Some(Type::TimestampTz)
-    } else if readable && has(Type::TimestampLtz) {
-        Some(Type::TimestampLtz)
-    } else if has(Type::Time) && types.iter().all(|t| matches!(t, Type::Time | Type::Varchar)) {
-        Some(Type::Time)
-    } else {
-        None
+    // text becomes what it meets; of dates and timestamps the one that says most
+    let weight = |of: Type| match of {
+        Type::Date => 1,
+        Type::TimestampNtz => 2,
+        Type::TimestampLtz => 3,
+        Type::TimestampTz => 4,
+        _ => 0,
+    };
+    let all = |wanted: &dyn Fn(Type) -> bool| types.iter().all(|t| wanted(*t) || *t == Type::Varchar);
+    if all(&Type::is_dated) {
+        return types.iter().copied().max_by_key(|t| weight(*t));
     }
+    [Type::Time, Type::Boolean].into_iter().find(|of| all(&|t| t == *of))
+}
+
+/// Where values are compared, and one of them has a zone: all are instants.
+fn instants(values: Vec<&mut Expr>, schema: &DFSchema) -> bool {
+    let type_of = |e: &Expr| told_type(e, schema).or_else(|| e.to_field(schema).ok().map(|(_, f)| Type::of(&f)));
+    let types: Vec<Type> = values.iter().filter(|e| !is_null(e)).filter_map(|e| type_of(e)).collect();
+    let has_zone = types.iter().any(|t| matches!(t, Type::TimestampLtz | Type::TimestampTz));
+    if !has_zone || types.iter().all(|t| *t == Type::TimestampLtz) || !types.iter().all(|t| t.is_dated() || *t == Type::Varchar) {
+        return false;
+    }
+    for e in values {
+        if !is_null(e) && type_of(e) != Some(Type::TimestampLtz) {
+            *e = function::cast(e.clone(), Type::TimestampLtz);
+        }
+    }
+    true
 }
 
 /// Where results meet: one type for all of them.
@@ -280,7 +301,8 @@ fn unite_inputs(union: Union) -> Result<Transformed<LogicalPlan>> {
 fn rewrite(e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let mut changed = false;
     let done = match e {
-        Expr::InList(InList { expr, list, negated }) => {
+        Expr::InList(InList { mut expr, mut list, negated }) => {
+            changed |= instants(std::iter::once(expr.as_mut()).chain(&mut list).collect(), schema);
             let wanted = std::iter::once(expr.as_ref()).chain(&list).find_map(|e| plain_type(e, schema));
             let (expr, list) = match wanted {
                 Some(to) => {
@@ -292,7 +314,8 @@ fn rewrite(e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             };
             Expr::InList(InList { expr, list, negated })
         }
-        Expr::Between(Between { expr, negated, low, high }) => {
+        Expr::Between(Between { mut expr, negated, mut low, mut high }) => {
+            changed |= instants(vec![expr.as_mut(), low.as_mut(), high.as_mut()], schema);
             let wanted = [&expr, &low, &high].into_iter().find_map(|e| plain_type(e, schema));
             match wanted {
                 Some(to) => {
@@ -336,7 +359,10 @@ fn rewrite(e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Expr::ScalarFunction(ScalarFunction { func, mut args }) if CHOICES.contains(&func.name()) => {
             // the first argument of NVL2 is only asked whether it is NULL
             let skipped = usize::from(func.name() == "nvl2");
-            changed = unite(args.iter_mut().skip(skipped).collect(), schema);
+            if func.name() == "nullif" {
+                changed |= instants(args.iter_mut().collect(), schema);
+            }
+            changed |= unite(args.iter_mut().skip(skipped).collect(), schema);
             Expr::ScalarFunction(ScalarFunction { func, args })
         }
         Expr::ScalarFunction(ScalarFunction { func, args }) if !function::is_own(func.name()) && reads_text(func.name()) => {
@@ -372,10 +398,17 @@ fn rewrite(e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         }
         Expr::WindowFunction(mut f) => {
             let is_numeric = is_numeric_aggregate(f.fun.name());
-            let WindowFunctionParams { args, order_by, .. } = &mut f.params;
+            let WindowFunctionParams { args, .. } = &mut f.params;
             for e in args.iter_mut().filter(|_| is_numeric) {
                 *e = cast_semi(e.clone(), Type::Float, schema, &mut changed);
             }
+            for part in &mut f.params.partition_by {
+                if let Some(key) = identity::key(part, schema)? {
+                    *part = key;
+                    changed = true;
+                }
+            }
+            let WindowFunctionParams { order_by, .. } = &mut f.params;
             for key in order_by.iter_mut() {
                 if is_semi(&key.expr, schema) {
                     key.expr = function::call("__variant_key", vec![key.expr.clone()])?;
@@ -392,6 +425,8 @@ fn rewrite(e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
 fn rewrite_case(mut case: Case, schema: &DFSchema, changed: &mut bool) -> Case {
     match &mut case.expr {
         Some(operand) => {
+            let values = std::iter::once(operand.as_mut()).chain(case.when_then_expr.iter_mut().map(|(when, _)| when.as_mut()));
+            *changed |= instants(values.collect(), schema);
             let whens = case.when_then_expr.iter().map(|(when, _)| when.as_ref());
             let wanted = std::iter::once(operand.as_ref()).chain(whens).find_map(|e| plain_type(e, schema)).map(widened);
             if let Some(to) = wanted {

@@ -392,9 +392,15 @@ fn rewrite(name: &str, mut c: Call) -> Result<Expr, SqlError> {
             binary(nested(value), BinaryOperator::Divide, function("nullif", vec![c.named("sum"), number(0)]))
         }
         // conversion
-        "to_variant" => cast(c.take(0), Type::Semi(SemiStructured::Variant), false),
-        "to_array" => cast(c.take(0), Type::Semi(SemiStructured::Array), false),
-        "to_object" => cast(c.take(0), Type::Semi(SemiStructured::Object), false),
+        "to_variant" | "to_array" | "to_object" => {
+            c.arity(name, 1..=1)?;
+            let target = match name {
+                "to_variant" => SemiStructured::Variant,
+                "to_array" => SemiStructured::Array,
+                _ => SemiStructured::Object,
+            };
+            cast(c.take(0), Type::Semi(target), false)
+        }
         // semi-structured
         "object_agg" => {
             c.arity(name, 2..=2)?;
