@@ -1,8 +1,16 @@
 //! Artifact files that are either the old one or the new one, never half of it.
 
-use std::{fs, io, io::Write, path::Path};
+use std::{
+    fs, io,
+    io::Write,
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use crate::diagnostic::Diagnostic;
+
+/// Temporary files of this process so far.
+static COUNT: AtomicU64 = AtomicU64::new(0);
 
 /// Writes beside the target and renames; missing folders are made.
 pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), Diagnostic> {
@@ -10,8 +18,9 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), Diagnostic> {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(folder)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        // the process id keeps two invocations on one project from writing into one temporary file
-        let temporary = folder.join(format!(".{name}.{}.tmp", std::process::id()));
+        // neither two invocations on one project nor two nodes of one file write into one temporary file
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let temporary = folder.join(format!(".{name}.{}-{number}.tmp", std::process::id()));
         let result = fs::File::create(&temporary).and_then(|mut file| file.write_all(content)).and_then(|()| fs::rename(&temporary, path));
         if result.is_err() {
             let _ = fs::remove_file(&temporary);
