@@ -1,12 +1,15 @@
 //! The one integration test binary: `autotests = false` keeps linking to one, and leaves `tests/*.sql` to the project.
 
 mod bad_input;
+mod broken;
 mod charts;
 mod cli;
 mod interrupted;
 mod kafka;
 mod kill;
+mod knowing;
 mod materializations;
 mod sandbox;
 mod simulate;
 mod tidy;
+mod watching;
