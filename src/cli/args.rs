@@ -207,6 +207,9 @@ pub struct Running {
     /// Build incremental models and seeds from nothing
     #[arg(short, long, help_heading = "Options")]
     pub full_refresh: bool,
+    /// Build fresh nodes too: those whose inputs have not changed
+    #[arg(long)]
+    pub force: bool,
     /// Keep failing rows of tests as tables
     #[arg(long, help_heading = "Options")]
     pub store_failures: bool,
@@ -236,6 +239,13 @@ pub enum Output {
     Json,
     Jsonl,
     Csv,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PlanOutput {
+    #[default]
+    Text,
+    Json,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -445,6 +455,38 @@ Examples:
     /// Write a completion script for a shell
     #[command(after_help = "Example:\n  segue completions bash > ~/.local/share/bash-completion/completions/segue")]
     Completions { shell: clap_complete::Shell },
+    /// Tell what a build would do, and why, without doing it
+    #[command(after_help = "Examples:\n  segue plan\n  segue plan --select tag:gold+\n  segue plan --full-refresh --output json")]
+    Plan {
+        #[command(flatten)]
+        running: Running,
+        /// Shape of the plan
+        #[arg(long, short, value_enum, default_value_t, help_heading = "Options")]
+        output: PlanOutput,
+    },
+    /// Tell why one node would be built, or why it is fresh
+    #[command(after_help = "Example:\n  segue explain genre_trend_analysis")]
+    Explain {
+        /// Name of the node
+        node: String,
+        #[command(flatten)]
+        running: Running,
+        /// Shape of the answer
+        #[arg(long, short, value_enum, default_value_t, help_heading = "Options")]
+        output: PlanOutput,
+    },
+    /// List the functions of the SQL dialect, and which engine has each
+    #[command(
+        after_help = "Examples:\n  segue functions\n  segue functions regexp\n  segue functions 'date and time'\n  segue functions --output json"
+    )]
+    Functions {
+        /// Part of a name, or a category
+        #[arg(value_name = "PATTERN")]
+        pattern: Option<String>,
+        /// Shape of the list
+        #[arg(long, short, value_enum, default_value_t)]
+        output: super::command::functions::Output,
+    },
     /// Tell versions: segue's, and dbt's whose formats it follows
     Version,
 }

@@ -16,7 +16,7 @@ use crate::{
         RunReport,
         event::{NodeLabel, NodeResult, Status},
     },
-    state::manifest::{self, DocEntry, MacroEntry, ManifestContext},
+    state::manifest::{self, DocEntry, MacroEntry, ManifestContext, SemanticEntry},
     template::BUILTIN_PACKAGE,
 };
 
@@ -83,6 +83,18 @@ pub(super) fn manifest(project: &Project, compiled: HashMap<NodeId, (String, Opt
         macros: macros(project),
         docs: docs(project),
         groups: project.groups.clone(),
+        semantic: project
+            .semantic
+            .iter()
+            .map(|s| SemanticEntry {
+                key: s.key,
+                package: s.package.clone(),
+                name: s.name.clone(),
+                path: s.path.clone(),
+                original_path: s.original_path.clone(),
+                value: s.value.clone(),
+            })
+            .collect(),
         compiled,
     };
     manifest::of(project.graph.nodes().chain(&project.disabled), &context)
@@ -175,6 +187,7 @@ fn done(label: NodeLabel, sql: &str, path: Option<std::path::PathBuf>) -> NodeRe
         adapter_response: Map::new(),
         heading: None,
         batches: None,
+        fresh: false,
     }
 }
 

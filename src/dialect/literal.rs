@@ -3,6 +3,47 @@
 //! sqlparser knows MySQL's escapes; Snowflake has code points (`\\u2744`, `\\x41`, `\\101`) too, and others stand for
 //! themselves (Snowflake documentation, "String & binary data types", "Escape sequences").
 
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{DataType, Expr, Value, ValueWithSpan, VisitMut, VisitorMut};
+
+use super::structured::TYPE_NAME;
+
+/// Makes a tree one whose text is read back as the same tree: literals get the escapes that the parser took off.
+/// A tree so changed is for printing only.
+pub fn printable<T: VisitMut>(node: &mut T) {
+    struct Escaping;
+    impl VisitorMut for Escaping {
+        type Break = ();
+
+        fn pre_visit_value(&mut self, value: &mut ValueWithSpan) -> ControlFlow<()> {
+            if let Value::SingleQuotedString(text) = &mut value.value
+                && text.contains(['\\', '\''])
+            {
+                *text = text.replace('\\', "\\\\").replace('\'', "\\'");
+            }
+            ControlFlow::Continue(())
+        }
+
+        fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            if let Expr::Cast { data_type: DataType::Custom(name, modifiers), .. } = expr
+                && name.to_string() == TYPE_NAME
+            {
+                modifiers.iter_mut().filter(|m| !m.starts_with('\'')).for_each(|m| *m = format!("'{m}'"));
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let _ = node.visit(&mut Escaping);
+}
+
+/// The text of a tree, which is read back as the same tree.
+pub fn print<T: VisitMut + Clone + std::fmt::Display>(node: &T) -> String {
+    let mut node = node.clone();
+    printable(&mut node);
+    node.to_string()
+}
+
 /// The text of a literal between its quotes.
 pub fn unescape(raw: &str) -> String {
     if !raw.contains(['\\', '\'']) {
@@ -61,6 +102,24 @@ fn escaped(next: char, rest: &str) -> (char, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::parse;
+
+    #[test]
+    fn printed_text_is_read_back_as_the_same() {
+        for sql in [
+            r"x = 'a\\b'",
+            r"x = 'it''s'",
+            r"x = 'it''''s'",
+            r"x = 'a\nb\\'",
+            r"f('\\''', $$it's \ $$)",
+            "x::ARRAY(INT)",
+            r"x like 'a\\_b' escape '\\'",
+        ] {
+            let expr = parse::parse_expression(sql).expect(sql);
+            let text = print(&expr);
+            assert_eq!(parse::parse_expression(&text).expect(&text), expr, "{sql} as {text}");
+        }
+    }
 
     #[test]
     fn escapes() {

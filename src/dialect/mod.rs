@@ -15,7 +15,8 @@ pub mod error;
 pub mod facts;
 mod field;
 pub mod function;
-mod literal;
+pub mod indirection;
+pub mod literal;
 pub mod lower;
 pub mod moment;
 pub mod operator;
@@ -25,6 +26,7 @@ pub mod resolve;
 pub mod retag;
 pub mod settings;
 pub mod structured;
+pub mod survey;
 pub mod types;
 pub mod variant;
 

@@ -11,6 +11,7 @@ use sqlparser::{
 
 use super::{
     error::{SqlError, byte_offset},
+    indirection::{self, Variable},
     literal, structured,
 };
 
@@ -43,12 +44,18 @@ pub fn parse_type(sql: &str) -> Result<sqlparser::ast::DataType, SqlError> {
 
 /// A parser as all statements are read with, over the tokens of a text.
 pub(super) fn parser(sql: &str) -> Result<Parser<'static>, SqlError> {
+    parser_with(sql, &|_| None)
+}
+
+/// The same where the session has variables, which may hold names.
+pub(super) fn parser_with(sql: &str, variable: Variable<'_>) -> Result<Parser<'static>, SqlError> {
     let options = ParserOptions::new().with_trailing_commas(true);
     // escapes are Snowflake's, not sqlparser's
     let mut tokens = Tokenizer::new(&SnowflakeDialect, sql)
         .with_unescape(false)
         .tokenize_with_location()
         .map_err(|e| syntax_error(sql, &ParserError::TokenizerError(e.to_string())))?;
+    tokens = indirection::rewrite(sql, tokens, variable)?;
     for token in &mut tokens {
         if let Token::SingleQuotedString(text) = &mut token.token {
             *text = literal::unescape(text);

@@ -83,14 +83,16 @@ pub(super) fn told_type(expr: &Expr, schema: &DFSchema) -> Option<Type> {
         Expr::ScalarFunction(f) if matches!(f.name(), "coalesce" | "nullif" | "nvl" | "greatest" | "least") => {
             f.args.iter().find_map(|e| told_type(e, schema))
         }
-        Expr::AggregateFunction(f) if matches!(f.func.name(), "first_value" | "last_value" | "min" | "max" | "any_value") => {
+        Expr::AggregateFunction(f) if matches!(f.func.name(), "first_value" | "last_value" | "min" | "max" | "any_value" | "mode") => {
             f.params.args.first().and_then(|e| told_type(e, schema))
         }
         Expr::WindowFunction(f) => f
             .params
             .args
             .first()
-            .filter(|_| matches!(f.fun.name(), "first_value" | "last_value" | "lag" | "lead" | "nth_value"))
+            .filter(|_| {
+                matches!(f.fun.name(), "first_value" | "last_value" | "lag" | "lead" | "nth_value" | "min" | "max" | "any_value" | "mode")
+            })
             .and_then(|e| told_type(e, schema)),
         _ => None,
     }

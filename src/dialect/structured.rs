@@ -50,7 +50,7 @@ pub fn shown(text: String) -> String {
 }
 
 fn is_container(word: &Word) -> bool {
-    word.quote_style.is_none() && ["ARRAY", "OBJECT", "MAP"].iter().any(|n| word.value.eq_ignore_ascii_case(n))
+    word.quote_style.is_none() && ["ARRAY", "OBJECT", "MAP", "VECTOR"].iter().any(|n| word.value.eq_ignore_ascii_case(n))
 }
 
 fn is_space(token: &Token) -> bool {

@@ -31,6 +31,16 @@ pub trait Engine: Send + Sync {
         Ok(Lock::Held(Box::new(())))
     }
 
+    /// What was last remembered under a key, by any build on this warehouse: verdicts of tests.
+    async fn recall(&self, _key: &str) -> Result<Option<String>, EngineError> {
+        Ok(None)
+    }
+
+    /// Keeps a small text under a key. An engine without a place for it keeps nothing.
+    async fn remember(&self, _key: &str, _text: &str) -> Result<(), EngineError> {
+        Ok(())
+    }
+
     /// A new session: variables, transactions and temporary tables live in it.
     fn session(&self) -> Box<dyn Session>;
 

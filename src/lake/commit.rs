@@ -14,7 +14,7 @@ use deltalake::{
 };
 
 use super::{Lake, LakeError, LakeTable, WrittenFile, schema::with_comment};
-use crate::names::RelationName;
+use crate::{names::RelationName, state::FINGERPRINT};
 
 /// Which of the present files leave the table.
 #[derive(Clone, Debug)]
@@ -60,10 +60,23 @@ pub fn describes(written: &str, stored: &str) -> bool {
     }
 }
 
+/// A commit that was made: which table, and which version of it. Its text is the same only for the same rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    pub table_id: String,
+    pub version: u64,
+}
+
+impl std::fmt::Display for Committed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}@{}", self.table_id, self.version)
+    }
+}
+
 impl Lake {
     /// Makes the commit on top of `base` (the version that the change was computed from; `None`: a new table) and
     /// gives the new version. A conflicting commit made since is an error, never a silent overwrite of its rows.
-    pub async fn commit(&self, base: Option<&LakeTable>, commit: Commit) -> Result<u64, LakeError> {
+    pub async fn commit(&self, base: Option<&LakeTable>, commit: Commit) -> Result<Committed, LakeError> {
         self.mark().await?;
         let place = commit.relation.to_string();
         let fail = |e| LakeError::delta("commit to", &place, e);
@@ -87,6 +100,11 @@ impl Lake {
             (Change::Replace, _) | (_, None) => BTreeMap::new(),
             (_, Some(table)) => table.properties(),
         };
+        let changes_rows = !commit.add.is_empty() || !matches!(commit.remove, Removed::None);
+        if changes_rows {
+            // what a build recorded holds no longer
+            properties.remove(FINGERPRINT);
+        }
         properties.extend(commit.properties.clone());
         let comment = commit.comment.clone().or_else(|| base.and_then(LakeTable::comment));
         let mut metadata = new_metadata(&schema, commit.partition_by.clone(), properties.clone()).map_err(|e| damaged(&e))?;
@@ -97,6 +115,7 @@ impl Lake {
             metadata = metadata.with_description(comment).map_err(|e| damaged(&e))?;
         }
 
+        let table_id = metadata.id().to_owned();
         let needs_ntz = commit.schema.fields().iter().any(|f| matches!(f.data_type(), DataType::Timestamp(TimeUnit::Microsecond, None)));
         let mut actions = vec![];
         match base {
@@ -165,7 +184,7 @@ impl Lake {
         };
         let finished = builder.build(state.map(|s| s as &dyn TableReference), log_store, operation).await.map_err(fail)?;
         self.forget(&commit.relation);
-        Ok(finished.version())
+        Ok(Committed { table_id, version: finished.version() })
     }
 }
 

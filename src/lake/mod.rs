@@ -11,6 +11,7 @@ mod error;
 mod grave;
 mod location;
 mod lock;
+mod memory;
 mod overlay;
 mod rules;
 mod schema;

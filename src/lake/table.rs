@@ -9,7 +9,7 @@ use datafusion::{
 use deltalake::{DeltaTable, kernel::engine::arrow_conversion::TryIntoArrow};
 use futures::TryStreamExt;
 
-use super::LakeError;
+use super::{LakeError, commit::Committed};
 use crate::names::RelationName;
 
 /// A table that was found, with its state loaded.
@@ -147,6 +147,11 @@ impl LakeTable {
     pub async fn application_version(&self, app_id: &str) -> Result<Option<i64>, LakeError> {
         let snapshot = self.delta.snapshot().map_err(|e| self.fail("read", e))?;
         snapshot.transaction_version(self.delta.log_store().as_ref(), app_id).await.map_err(|e| self.fail("read", e))
+    }
+
+    /// The same text means the same rows, whatever was dropped and made again under the name.
+    pub fn identity(&self) -> String {
+        Committed { table_id: self.table_id().unwrap_or_default(), version: self.version() }.to_string()
     }
 
     pub(super) fn table_id(&self) -> Option<String> {

@@ -45,6 +45,26 @@ impl RelationName {
         Self::new(Identifier::parse(database), Identifier::parse(schema), Identifier::parse(name))
     }
 
+    /// What [`Display`](fmt::Display) wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (mut parts, mut start, mut quoted) = (vec![], 0, false);
+        for (at, c) in text.char_indices() {
+            match c {
+                '"' => quoted = !quoted,
+                '.' if !quoted => {
+                    parts.push(&text[start..at]);
+                    start = at + 1;
+                }
+                _ => {}
+            }
+        }
+        parts.push(&text[start..]);
+        match parts.as_slice() {
+            [database, schema, name] if !quoted && !name.is_empty() => Some(Self::parse_parts(database, schema, name)),
+            _ => None,
+        }
+    }
+
     pub fn schema_name(&self) -> SchemaName {
         SchemaName { database: self.database.clone(), schema: self.schema.clone() }
     }
@@ -59,5 +79,20 @@ impl RelationName {
 impl fmt::Display for RelationName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}", self.database, self.schema, self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back() {
+        for name in [RelationName::parse_parts("db", "s", "t"), RelationName::parse_parts("\"d.b\"", "s", "\"a\"\"b.c\"")] {
+            assert_eq!(RelationName::parse(&name.to_string()), Some(name));
+        }
+        for text in ["a.b", "a.b.c.d", "a.b.\"c", "a.b."] {
+            assert_eq!(RelationName::parse(text), None, "{text}");
+        }
     }
 }

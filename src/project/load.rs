@@ -13,22 +13,23 @@ use rayon::prelude::*;
 use serde_json::{Map, Value as Json};
 
 use super::{
-    Project,
+    Project, Semantic, access,
     draft::{Blueprint, Body, Draft, Drafting, Patches, blueprints},
     files::Files,
+    fixture,
     package::{Package, PackageFiles, ResourceFile, fqn, read_package, read_project_file},
     profile::{Profile, ProfileSearch},
     project_file::{self, command_line_vars},
     properties::{self, NodeProperties, Properties},
     reference::{Lookup, References, State, disabled},
     relation::Namer,
-    version,
+    unused, version,
     yaml::{self, Yaml},
 };
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, Place, SourceFile},
     graph::{Graph, Node},
-    names::{NodeId, ResourceType, nearest},
+    names::{NodeId, ResourceType},
     template::{Environment, EnvironmentLookup, MacroFile, ProjectContext, Rows, jinja::named_blocks},
 };
 
@@ -265,9 +266,9 @@ fn context(
 
 /// What one YAML file says, and where it lies.
 pub(super) struct ReadProperties<'a> {
-    package: usize,
-    file: &'a ResourceFile,
-    found: Properties,
+    pub(super) package: usize,
+    pub(super) file: &'a ResourceFile,
+    pub(super) found: Properties,
 }
 
 fn read_properties<'a>(files: &'a [PackageFiles], environment: &Environment, faults: &mut Diagnostics) -> Vec<ReadProperties<'a>> {
@@ -357,7 +358,7 @@ fn draft_all(drafting: &Drafting<'_>, files: &[PackageFiles], properties: &[Read
         tables.into_par_iter().map(|(r, s, t)| drafting.source(r.package, &r.file.path, &r.file.original_path, s, t)).collect();
     drafts.par_extend(plans.par_iter().map(|p| drafting.draft(p)));
 
-    unmatched(properties, &drafts, faults);
+    unused::entries(properties, &drafts, faults);
     let by_file: HashMap<&Path, &ReadProperties<'_>> = properties.iter().map(|r| (r.file.file.path(), r)).collect();
     let tests: Vec<Draft> = drafts
         .par_iter()
@@ -374,7 +375,11 @@ fn draft_all(drafting: &Drafting<'_>, files: &[PackageFiles], properties: &[Read
     drafts.extend(tests);
     for read in properties {
         let entries = read.found.exposures.iter().map(|e| drafting.exposure(read.package, &read.file.path, e));
-        let units = read.found.unit_tests.iter().map(|t| drafting.unit_test(read.package, &read.file.path, t));
+        let units = read.found.unit_tests.iter().map(|t| {
+            let mut draft = drafting.unit_test(read.package, &read.file.path, t);
+            fixture::fill(&mut draft.node, &t.place, &files[read.package].fixtures, &mut draft.faults);
+            draft
+        });
         drafts.extend(entries.chain(units).map(|mut d| {
             d.node.original_file_path = read.file.original_path.clone();
             d
@@ -398,23 +403,6 @@ fn yaml_snapshot(drafting: &Drafting<'_>, read: &ReadProperties<'_>, node: &Node
         version: None,
         raw_code: format!("select * from {{{{ {relation} }}}}"),
     })
-}
-
-/// Entries that describe nothing.
-fn unmatched(properties: &[ReadProperties<'_>], drafts: &[Draft], faults: &mut Diagnostics) {
-    let names: HashSet<(ResourceType, &str)> = drafts.iter().map(|d| (d.node.kind, d.node.name.as_str())).collect();
-    for node in properties.iter().flat_map(|r| &r.found.nodes).filter(|n| !names.contains(&(n.kind, n.name.as_str()))) {
-        let warning = Diagnostic::warning("project/unmatched-entry", format!("there is no {} named `{}`", node.kind, node.name))
-            .at(node.place.clone(), "this entry describes nothing");
-        let other = names.iter().filter(|(_, name)| *name == node.name).map(|(kind, _)| *kind).min();
-        faults.push(match other {
-            Some(kind) => warning.help(format!("a {kind} has this name; its entry belongs under another key")),
-            None => match nearest(&node.name, names.iter().filter(|(k, _)| *k == node.kind).map(|(_, n)| *n)) {
-                Some(near) => warning.help(format!("did you mean `{near}`?")),
-                None => warning,
-            },
-        });
-    }
 }
 
 /// Binds references, checks what only the whole can show, and builds the graph.
@@ -449,7 +437,7 @@ fn finish(
             );
         }
     }
-    unused_configs(&packages[0], &drafts, &mut faults);
+    unused::configs(&packages[0], &drafts, &mut faults);
     let (mut nodes, mut disabled_nodes, mut bodies) = (vec![], vec![], HashMap::new());
     for draft in &mut drafts {
         faults.extend(std::mem::take(&mut draft.faults));
@@ -471,6 +459,11 @@ fn finish(
             }
         }
     }
+    let rules = access::Rules {
+        groups: properties.iter().flat_map(|r| &r.found.groups).map(|(name, _)| name.as_str()).collect(),
+        restricted: packages.iter().filter(|p| p.file.restrict_access).map(Package::name).collect(),
+    };
+    access::check(&nodes, &references, &rules, &mut faults);
     let known: HashSet<NodeId> = nodes.iter().map(|n| n.id.clone()).collect();
     for node in &mut nodes {
         node.depends_on.retain(|id| known.contains(id));
@@ -491,9 +484,17 @@ fn finish(
         on_run_end.extend(package.file.on_run_end.iter().cloned());
     }
     let mut groups = IndexMap::new();
-    let mut macros = vec![];
+    let (mut macros, mut semantic) = (vec![], vec![]);
     for read in properties {
         groups.extend(read.found.groups);
+        semantic.extend(read.found.semantic.into_iter().map(|(key, name, value)| Semantic {
+            key,
+            name,
+            package: packages[read.package].name().to_owned(),
+            path: read.file.path.clone(),
+            original_path: read.file.original_path.clone(),
+            value,
+        }));
         macros.extend(read.found.macros);
     }
     Ok(Project {
@@ -511,6 +512,7 @@ fn finish(
         docs,
         macros,
         groups,
+        semantic,
         disabled: disabled_nodes,
         rows: options.rows.clone(),
         deferred: OnceLock::new(),
@@ -572,19 +574,4 @@ fn bind(node: &mut Node, references: &References, faults: &mut Diagnostics) -> b
         node.test = Some(crate::graph::TestInfo { generic: None, attached_to, column: None });
     }
     off.is_empty() || !is_test
-}
-
-/// Folders of configuration in the root project that no node lies in.
-fn unused_configs(root: &Package, drafts: &[Draft], faults: &mut Diagnostics) {
-    for (kind, tree) in &root.file.configs {
-        let fqns: HashSet<&[String]> =
-            drafts.iter().filter(|d| d.node.kind == *kind).flat_map(|d| (1..=d.node.fqn.len()).map(|n| &d.node.fqn[..n])).collect();
-        let owned = |path: &[&str]| fqns.contains(&path.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>()[..]);
-        let mut found = vec![];
-        tree.unused(&owned, &mut vec![], &mut found);
-        for (place, path) in found {
-            let message = format!("the configuration of {kind}s for `{path}` applies to nothing");
-            faults.push(Diagnostic::warning("project/unused-config", message).at(place, "no such folder or node"));
-        }
-    }
 }

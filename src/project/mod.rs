@@ -10,6 +10,7 @@
 //!
 //! Files are read in [`files`] and nowhere else; nothing here runs SQL.
 
+mod access;
 mod compile;
 pub mod config;
 mod data_test;
@@ -17,6 +18,7 @@ mod declared;
 mod deferral;
 mod draft;
 pub mod files;
+mod fixture;
 mod load;
 mod package;
 pub mod profile;
@@ -25,6 +27,7 @@ pub mod properties;
 mod query_comment;
 pub mod reference;
 mod relation;
+mod unused;
 mod version;
 pub mod yaml;
 
@@ -75,6 +78,8 @@ pub struct Project {
     pub macros: Vec<MacroProperties>,
     /// `groups:` by name.
     pub groups: IndexMap<String, Json>,
+    /// What YAML says of dbt's semantic layer.
+    pub semantic: Vec<Semantic>,
     /// Nodes that configuration switched off; for the manifest.
     pub disabled: Vec<Node>,
     /// Where files (seeds) are read from.
@@ -85,6 +90,20 @@ pub struct Project {
     pub deferred: OnceLock<Deferral>,
     references: References,
     bodies: HashMap<NodeId, Body>,
+}
+
+/// One entry of dbt's semantic layer.
+#[derive(Clone, Debug)]
+pub struct Semantic {
+    /// `semantic_models`, `metrics` or `saved_queries`.
+    pub key: &'static str,
+    pub name: String,
+    pub package: String,
+    /// Relative to its resource folder.
+    pub path: PathBuf,
+    /// Relative to the package.
+    pub original_path: PathBuf,
+    pub value: Json,
 }
 
 impl std::fmt::Debug for Project {

@@ -56,6 +56,8 @@ pub struct PackageFiles {
     pub properties: Vec<ResourceFile>,
     pub macros: Vec<MacroFile>,
     pub docs: Vec<Arc<SourceFile>>,
+    /// Rows of unit tests.
+    pub fixtures: Vec<ResourceFile>,
 }
 
 /// Reads `dbt_project.yml` of a folder without its configuration trees.
@@ -102,6 +104,7 @@ enum Role {
     Properties,
     Macro,
     Docs,
+    Fixture,
 }
 
 /// Lists and reads the package's files.
@@ -116,6 +119,7 @@ pub fn read_package(files: &Files, package: &Package, faults: &mut Diagnostics) 
             Ok((Role::Properties, file)) => sorted.properties.push(file),
             Ok((Role::Macro, file)) => sorted.macros.push(MacroFile { package: package.name().to_owned(), file: file.file }),
             Ok((Role::Docs, file)) => sorted.docs.push(file.file),
+            Ok((Role::Fixture, file)) => sorted.fixtures.push(file),
             Err(fault) => faults.push(*fault),
         }
     }
@@ -160,9 +164,14 @@ fn list(files: &Files, package: &Package, ignore: &Ignore, faults: &mut Diagnost
         add(folder, TEXTS, &|p| by_end(p, Role::Macro));
     }
     for folder in &folders.tests {
-        // `tests/generic` holds macros; the rest are singular tests
-        let role = |p: &Path| if p.starts_with("generic") { Role::Macro } else { Role::Resource(ResourceType::Test) };
-        add(folder, &["sql", "yml", "yaml"], &|p| by_end(p, role(p)));
+        // `tests/generic` holds macros, `tests/fixtures` rows; the rest are singular tests
+        let role = |p: &Path| match p.components().next().and_then(|c| c.as_os_str().to_str()) {
+            Some("generic") => Some(Role::Macro),
+            Some("fixtures") => Some(Role::Fixture),
+            _ if p.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")) => None,
+            _ => Some(Role::Resource(ResourceType::Test)),
+        };
+        add(folder, &["sql", "yml", "yaml", "csv"], &|p| by_end(p, role(p)?));
     }
     for folder in &folders.docs {
         add(folder, &["md"], &|_| Some(Role::Docs));

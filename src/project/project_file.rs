@@ -78,6 +78,8 @@ pub struct ProjectFile {
     pub checks: Vec<(String, String, Place)>,
     /// `None`: dbt's default comment; `Some(Null)`: none.
     pub query_comment: Option<Json>,
+    /// `restrict-access`: protected models are for this package alone.
+    pub restrict_access: bool,
     pub configs: IndexMap<ResourceType, ConfigTree>,
 }
 
@@ -162,6 +164,7 @@ impl ProjectFile {
         let flags = fields.mapping("flags").into_iter().collect();
         let checks = fields.take("checks").map(|at| rules(at, fields.faults)).unwrap_or_default();
         let version = fields.string("version");
+        let restrict_access = fields.boolean("restrict-access").unwrap_or_default();
         let query_comment = at.get("query-comment").map(|v| v.yaml.to_json());
         fields.accept(&[
             "query-comment",
@@ -169,7 +172,6 @@ impl ProjectFile {
             "require-dbt-version",
             "packages-install-path",
             "log-path",
-            "restrict-access",
             "dbt-cloud",
             "semantic-models",
             "metrics",
@@ -220,6 +222,7 @@ impl ProjectFile {
             flags,
             checks,
             query_comment,
+            restrict_access,
             configs: IndexMap::new(),
         })
     }

@@ -47,6 +47,8 @@ pub struct Properties {
     pub exposures: Vec<ExposureProperties>,
     pub unit_tests: Vec<UnitTestProperties>,
     pub groups: Vec<(String, Json)>,
+    /// Entries of dbt's semantic layer: their key, name and text.
+    pub semantic: Vec<(&'static str, String, Json)>,
 }
 
 /// A model, seed, snapshot, analysis or singular test.
@@ -189,7 +191,7 @@ const TEST_CONFIG: [&str; 15] = [
     "materialized",
 ];
 
-/// dbt's semantic layer; it has no meaning to segue.
+/// dbt's semantic layer: carried to the manifest.
 const SEMANTIC: [&str; 3] = ["semantic_models", "metrics", "saved_queries"];
 
 impl Properties {
@@ -231,9 +233,11 @@ impl Properties {
             group.finish();
         }
         for key in SEMANTIC {
-            if let Some(value) = fields.take(key) {
-                let warning = Diagnostic::warning("project/unsupported-key", format!("`{key}` have no meaning to segue"));
-                fields.faults.push(warning.at(value.place(), "ignored"));
+            for item in fields.list(key) {
+                let Some(mut entry) = Fields::of(item, "an entry of the semantic layer", fields.faults) else { continue };
+                if let Some(name) = entry.required("name") {
+                    found.semantic.push((key, name, item.yaml.to_json()));
+                }
             }
         }
         fields.finish();

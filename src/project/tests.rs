@@ -213,3 +213,35 @@ fn hostile_input_is_a_message() {
     }
     assert!(good("").graph.is_empty());
 }
+
+#[test]
+fn private_models_are_for_their_group() {
+    const GROUPS: &str = "-- file: models/groups.yml\ngroups:\n- name: money\n  owner: {name: m}\nmodels:\n- name: secret\n  access: private\n  group: money\n\
+         - name: inside\n  config: {group: money}\n- name: odd\n  access: hidden\n- name: lost\n  group: mony\n\
+         -- file: models/secret.sql\nselect 1 as a\n-- file: models/inside.sql\nselect * from {{ ref('secret') }}\n";
+    assert_eq!(
+        faults(&format!(
+            "{GROUPS}-- file: models/outside.sql\nselect * from {{{{ ref('secret') }}}}\n-- file: models/odd.sql\nselect 1\n-- file: models/lost.sql\nselect 1\n"
+        )),
+        [
+            "models/groups.yml:10:9 [project/bad-access] `hidden` is no level of access of `odd` (levels are `private`, `protected` and `public`)",
+            "models/groups.yml:12:9 [project/unknown-group] there is no group `mony` (did you mean `money`?)",
+            "models/outside.sql:1:22 [graph/forbidden-ref] `model.shop.outside` may not refer to `model.shop.secret`, which is private to the group `money` \
+             (put both into one group, or give the model another level of `access`)",
+        ]
+    );
+}
+
+#[test]
+fn rows_of_unit_tests_may_lie_in_files() {
+    const TEST: &str = "-- file: models/m.sql\nselect * from {{ ref('p') }}\n-- file: models/p.sql\nselect 1 as a\n-- file: tests/fixtures/rows.csv\na\n1\n\
+         -- file: tests/fixtures/deep/wanted.sql\nselect 1 as a\n-- file: models/u.yml\nunit_tests:\n- name: u\n  model: m\n  given:\n";
+    let shop = good(&format!("{TEST}  - {{input: ref('p'), format: csv, fixture: rows}}\n  expect: {{format: sql, fixture: wanted}}\n"));
+    let unit = node(&shop, "u");
+    assert_eq!(unit.extra["given"][0]["rows"], "a\n1\n");
+    assert_eq!(unit.extra["expect"]["rows"], "select 1 as a\n");
+    assert_eq!(
+        faults(&format!("{TEST}  - {{input: ref('p'), format: csv, fixture: row}}\n  expect: {{rows: []}}\n")),
+        ["models/u.yml:2:9 [project/fixture] there is no fixture `row.csv` (there is `rows.csv`)"]
+    );
+}

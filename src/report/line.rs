@@ -13,14 +13,18 @@ use crate::{
 /// `3 of 48 OK    model table ANALYTICS.GENRE_TREND ............ 1,234 rows   0.42s`
 pub(super) fn node(index: usize, total: usize, result: &NodeResult, width: usize, colour: bool) -> String {
     let digits = total.to_string().len();
-    let word = format!("{:<5}", word(result.status));
+    let word = format!("{:<5}", if result.fresh { "FRESH" } else { word(result.status) });
     let head = format!("{index:>digits$} of {total} ");
     let middle = format!(" {} {} ", result.node.what, result.node.name);
     let tail = format!(" {}", detail(result));
     let used = head.width() + word.width() + middle.width() + tail.width();
     // a name that is too long for its line keeps three dots and wraps where the terminal wants
     let dots = width.saturating_sub(used).max(3);
-    format!("{head}{}{middle}{}{tail}", paint(&word, style(result.status), colour), paint(&".".repeat(dots), dim(), colour))
+    format!(
+        "{head}{}{middle}{}{tail}",
+        paint(&word, if result.fresh { dim() } else { style(result.status) }, colour),
+        paint(&".".repeat(dots), dim(), colour)
+    )
 }
 
 fn word(status: Status) -> &'static str {
@@ -38,6 +42,10 @@ fn word(status: Status) -> &'static str {
 
 fn detail(result: &NodeResult) -> String {
     let time = seconds(result.elapsed);
+    if result.fresh {
+        let reason = result.message.strip_prefix("fresh: ").map(|r| format!("{r} ")).unwrap_or_default();
+        return format!("{reason}{time:>8}");
+    }
     match result.status {
         Status::Skipped => result.message.trim_start_matches("skipped ").to_owned(),
         Status::Fail | Status::Warn => {

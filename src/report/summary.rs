@@ -79,6 +79,21 @@ impl Summary<'_> {
         )
     }
 
+    /// What was not done because nothing has changed.
+    pub(super) fn fresh(&self) -> Option<String> {
+        let fresh = self.results.iter().filter(|r| r.fresh).count();
+        let rest = match fresh {
+            0 => return None,
+            1 => "1 node was fresh: what it is made from has not changed",
+            _ => {
+                return Some(format!(
+                    "{fresh} nodes were fresh: what they are made from has not changed (--force builds them all the same)."
+                ));
+            }
+        };
+        Some(format!("{rest} (--force builds it all the same)."))
+    }
+
     /// How to go on after a failure: the failed nodes and what is below them.
     pub(super) fn advice(&self) -> Option<String> {
         let failed: Vec<&Arc<NodeResult>> =

@@ -102,6 +102,9 @@ impl Terminal {
             return;
         }
         self.print(&format!("\n{}", summary.headline()));
+        if let Some(fresh) = summary.fresh() {
+            self.print(&fresh);
+        }
         self.print(&summary.counts());
         if let Some(advice) = summary.advice() {
             self.print(&advice);

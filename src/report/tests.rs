@@ -55,6 +55,7 @@ fn result(node: Arc<NodeLabel>, status: Status, message: &str, rows: Option<u64>
         adapter_response: serde_json::Map::new(),
         heading: None,
         batches: None,
+        fresh: false,
     }
 }
 

@@ -126,6 +126,8 @@ pub struct NodeResult {
     pub heading: Option<String>,
     /// Of a microbatch model.
     pub batches: Option<Batches>,
+    /// Nothing was done, because nothing that it is made from has changed.
+    pub fresh: bool,
 }
 
 impl NodeResult {

@@ -244,7 +244,7 @@ fn schemas(context: &Context, plan: &Plan) -> Vec<SchemaName> {
     schemas
 }
 
-async fn list_relations(context: &Context, plan: &Plan) {
+pub(super) async fn list_relations(context: &Context, plan: &Plan) {
     let mut wanted = schemas(context, plan);
     for step in &plan.steps {
         for parent in context.deps.compile.node(&step.id).iter().flat_map(|n| n.depends_on.iter()) {
@@ -298,6 +298,7 @@ pub(super) fn bare(node: Arc<NodeLabel>, status: Status, message: String, diagno
         adapter_response: Map::new(),
         heading: None,
         batches: None,
+        fresh: false,
     }
 }
 

@@ -24,13 +24,21 @@ use crate::{
 pub struct Introspection {
     engine: Arc<dyn Engine>,
     runtime: Handle,
-    known: Mutex<HashMap<RelationName, RelationKind>>,
-    listed: Mutex<HashSet<SchemaName>>,
+    cache: Mutex<Cache>,
+}
+
+/// What was heard of the warehouse, and how often it may have changed since the beginning: an answer that was asked for before
+/// a change is not kept after it.
+#[derive(Default)]
+struct Cache {
+    known: HashMap<RelationName, RelationKind>,
+    listed: HashSet<SchemaName>,
+    changes: u64,
 }
 
 impl Introspection {
     pub fn new(engine: Arc<dyn Engine>, runtime: Handle) -> Self {
-        Self { engine, runtime, known: Mutex::default(), listed: Mutex::default() }
+        Self { engine, runtime, cache: Mutex::default() }
     }
 
     fn wait<T>(&self, answer: impl Future<Output = Result<T, EngineError>>) -> Result<T, String> {
@@ -41,10 +49,14 @@ impl Introspection {
     }
 
     fn list(&self, schema: &SchemaName) -> Result<Vec<(RelationName, RelationKind)>, String> {
+        let before = self.cache.lock().changes;
         let found = self.wait(self.engine.relations(std::slice::from_ref(schema)))?;
         let found: Vec<(RelationName, RelationKind)> = found.into_iter().map(|info| (info.name, info.kind)).collect();
-        self.known.lock().extend(found.iter().cloned());
-        self.listed.lock().insert(schema.clone());
+        let mut cache = self.cache.lock();
+        if cache.changes == before {
+            cache.known.extend(found.iter().cloned());
+            cache.listed.insert(schema.clone());
+        }
         Ok(found)
     }
 }
@@ -59,18 +71,19 @@ fn facts(kind: RelationKind) -> RelationFacts {
 
 impl Warehouse for Introspection {
     fn relation(&self, name: &RelationName) -> Result<Option<RelationFacts>, String> {
-        let known = |this: &Self| this.known.lock().get(name).copied();
-        if let Some(kind) = known(self) {
+        let schema = name.schema_name();
+        let (known, listed) = {
+            let cache = self.cache.lock();
+            (cache.known.get(name).copied(), cache.listed.contains(&schema))
+        };
+        if let Some(kind) = known {
             return Ok(Some(facts(kind)));
         }
-        let schema = name.schema_name();
-        let listed = self.listed.lock().contains(&schema);
         // opening one table is cheaper than listing its schema again
         if listed && self.wait(self.engine.columns(name))?.is_none() {
             return Ok(None);
         }
-        self.list(&schema)?;
-        Ok(known(self).map(facts))
+        Ok(self.list(&schema)?.into_iter().find(|(found, _)| found == name).map(|(_, kind)| facts(kind)))
     }
 
     fn relations(&self, schema: &SchemaName) -> Result<Vec<(RelationName, RelationFacts)>, String> {
@@ -87,8 +100,10 @@ impl Warehouse for Introspection {
         let outcome = self.wait(session.execute(sql))?;
         // a statement may have made or dropped anything
         if !outcome.is_query {
-            self.known.lock().clear();
-            self.listed.lock().clear();
+            let mut cache = self.cache.lock();
+            cache.known.clear();
+            cache.listed.clear();
+            cache.changes += 1;
         }
         Ok(cells(&outcome))
     }

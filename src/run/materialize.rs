@@ -8,7 +8,7 @@ use super::{
     compile::{CompiledNode, placed, whole},
     contract, custom,
     event::{Event, Status},
-    function, hooks, incremental, microbatch, script,
+    freshness, function, hooks, incremental, microbatch, script,
     step::{Progress, Task},
 };
 use crate::{
@@ -16,7 +16,6 @@ use crate::{
     engine::{Content, EngineError, How, Publish, Published, RelationKind},
     graph::{Column, OnSchemaChange},
     names::{Identifier, RelationName, ResourceType, nearest},
-    state,
 };
 
 pub(super) async fn run(task: &Task, progress: &mut Progress) -> Result<Status, Diagnostics> {
@@ -33,18 +32,38 @@ pub(super) async fn run(task: &Task, progress: &mut Progress) -> Result<Status, 
     let ended = match (task.context.deps.compile.materialization(node), microbatch::is_batched(node)) {
         (Some(name), _) => custom::run(task, progress, &name, &compiled).await.map(|()| Status::Success),
         (None, true) => microbatch::run(task, progress, &relation).await,
-        (None, false) => publish(task, progress, &relation, &compiled).await.map(|()| Status::Success),
+        (None, false) => {
+            let assessed = freshness::of_model(task, &relation, &compiled).await?;
+            if assessed.is_fresh() {
+                progress.fresh(assessed.not_due);
+                warn_undescribed(task, &relation, &comments(task).1).await;
+                Ok(Status::Success)
+            } else {
+                publish(task, progress, &relation, &compiled, &assessed).await.map(|()| Status::Success)
+            }
+        }
     };
     progress.timing.push(("execute", started, Utc::now()));
+    let freely = task.context.deps.compile.materialization(node).is_some() || !node.config.post_hook.is_empty();
+    if freely && !progress.fresh {
+        // whatever those statements did to it
+        task.context.catalog.forget(&relation);
+    }
     ended
 }
 
-async fn publish(task: &Task, progress: &mut Progress, relation: &RelationName, compiled: &CompiledNode) -> Result<(), Diagnostics> {
+async fn publish(
+    task: &Task,
+    progress: &mut Progress,
+    relation: &RelationName,
+    compiled: &CompiledNode,
+    assessed: &freshness::Assessment,
+) -> Result<(), Diagnostics> {
     let how = how(task, relation, compiled).await?;
     let config = &task.node.config;
     let mut session = task.context.deps.engine.session();
     hooks::of_node(task, &config.pre_hook, &mut session, true).await?;
-    write(task, progress, relation, compiled, how).await?;
+    write(task, progress, relation, compiled, how, assessed.properties()).await?;
     hooks::of_node(task, &config.post_hook, &mut session, false).await
 }
 
@@ -55,6 +74,7 @@ pub(super) async fn write(
     relation: &RelationName,
     compiled: &CompiledNode,
     how: How,
+    recorded: BTreeMap<String, String>,
 ) -> Result<(), Diagnostics> {
     let contract = contract::of(task, compiled).await?;
     let sql = contract.as_ref().map_or_else(|| compiled.sql.clone(), |c| c.query(&compiled.sql));
@@ -64,7 +84,7 @@ pub(super) async fn write(
     task.log_sql(&script);
     let kind = if matches!(how, How::View) { RelationKind::View } else { RelationKind::Table };
     let mut properties = task.properties();
-    properties.insert(state::FINGERPRINT.into(), fingerprint(task, &compiled.sql));
+    properties.extend(recorded);
     let (comment, column_comments) = comments(task);
     let staged = match (&compiled.header, kind) {
         (Some(header), RelationKind::Table) => Some(stage(task, relation, header, &sql, compiled, shift).await?),
@@ -115,7 +135,9 @@ async fn stage(
 /// A header's whole statements, and what stands behind the last of them: the beginning of the query itself.
 pub fn header_parts(header: &str) -> (&str, &str) {
     let header = header.trim();
-    header.split_at(header.rfind(';').map_or(0, |at| at + 1))
+    // a semicolon within a literal ends nothing
+    let unfinished = crate::dialect::parse::split(header).pop().filter(|last| !header[last.end..].contains(';'));
+    header.split_at(unfinished.map_or(header.len(), |last| last.start))
 }
 
 /// Columns that `persist_docs` has a text for and the relation does not have (dbt documentation, "persist_docs").
@@ -217,13 +239,6 @@ async fn merged_columns(task: &Task, relation: &RelationName, compiled: &Compile
 /// A node's own `full_refresh` wins over the flag.
 pub(super) fn full_refresh(task: &Task) -> bool {
     task.node.config.full_refresh.unwrap_or(task.context.options.full_refresh)
-}
-
-fn fingerprint(task: &Task, sql: &str) -> String {
-    let parents = task.node.depends_on.iter().filter_map(|id| task.context.deps.compile.node(id)?.relation.clone());
-    let upstream = task.context.catalog.versions(parents);
-    let inputs = state::Inputs { sql, config: &task.node.config, engine: &task.context.options.engine, upstream: &upstream };
-    state::fingerprint(&inputs).to_string()
 }
 
 /// Descriptions go to the warehouse where `persist_docs` says so.

@@ -98,7 +98,7 @@ async fn batch(
         }
         false => How::Table,
     };
-    materialize::write(task, progress, relation, &compiled, how).await
+    materialize::write(task, progress, relation, &compiled, how, Default::default()).await
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,13 +11,16 @@ mod custom;
 mod data_test;
 pub mod event;
 mod executor;
+mod freshness;
 mod function;
 mod hooks;
 mod incremental;
 mod ingest;
 mod introspection;
 mod materialize;
+mod memory;
 mod microbatch;
+mod preview;
 mod project_source;
 mod retry;
 mod schedule;
@@ -40,9 +43,11 @@ pub use cancel::Cancellation;
 pub use compile::{Compile, CompiledNode, Nowhere, Places, placed, whole};
 pub use contract::contract_differences;
 pub use executor::execute;
+pub use freshness::Why;
 pub use introspection::Introspection;
 pub use materialize::header_parts;
 pub use microbatch::moment;
+pub use preview::{Forecast, preview};
 pub use project_source::{ProjectSource, StatementListener};
 pub use retry::Retry;
 pub use seed::read as read_seed;
@@ -84,6 +89,10 @@ pub struct RunOptions {
     pub threads: usize,
     pub fail_fast: bool,
     pub full_refresh: bool,
+    /// `--force`: fresh nodes are built too.
+    pub force: bool,
+    /// Where names of one or two parts in SQL belong: the target's database and schema.
+    pub home: Option<crate::names::SchemaName>,
     /// `ingest --follow`: sources go on until a stop is asked for.
     pub follow: bool,
     /// Between two looks at a followed source that had nothing new.

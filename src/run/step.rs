@@ -80,6 +80,16 @@ pub(super) struct Progress {
     pub(super) relation_name: Option<String>,
     pub(super) timing: Vec<(&'static str, DateTime<Utc>, DateTime<Utc>)>,
     pub(super) batches: Option<Batches>,
+    /// Nothing had to be done: what it is made from is what it was.
+    pub(super) fresh: bool,
+}
+
+impl Progress {
+    /// Nothing has to be done; the reason where it is not the usual one.
+    pub(super) fn fresh(&mut self, reason: Option<String>) {
+        self.fresh = true;
+        self.message = reason.map_or_else(|| "fresh".to_owned(), |r| format!("fresh: {r}"));
+    }
 }
 
 impl Task {
@@ -148,6 +158,7 @@ impl Task {
             adapter_response,
             heading,
             batches: progress.batches,
+            fresh: progress.fresh,
         }
     }
 
@@ -208,7 +219,13 @@ impl Task {
                 Diagnostics::from(diagnostic)
             };
             let who = match context.deps.engine.lock(relation, &holder).await.map_err(fault)? {
-                Lock::Held(lock) => return Ok(Some(lock)),
+                Lock::Held(lock) => {
+                    if told {
+                        // the other build has made what this one was going to make, and what it reads
+                        context.catalog.forget_all();
+                    }
+                    return Ok(Some(lock));
+                }
                 Lock::Busy(who) => who,
             };
             if !told {
@@ -230,6 +247,12 @@ impl Task {
     /// Compiles on a blocking thread and writes the result below `target/compiled`.
     pub(super) async fn compile(&self, progress: &mut Progress) -> Result<CompiledNode, Diagnostics> {
         self.compile_in(progress, &self.node.id, World::default()).await
+    }
+
+    /// Another form of the node's SQL: nothing is written or logged.
+    pub(super) async fn compile_quietly(&self, id: &NodeId, world: World) -> Result<CompiledNode, Diagnostics> {
+        let (compile, id) = (Arc::clone(&self.context.deps.compile), id.clone());
+        blocking(move || compile.compile_in(&id, &world)).await
     }
 
     /// The same of a node (a unit test compiles its model) in a world of its own.

@@ -47,6 +47,8 @@ impl World {
             engine: "datafusion".into(),
             threads: 4,
             fail_fast: false,
+            force: false,
+            home: None,
             full_refresh: false,
             follow: false,
             follow_pause: Duration::ZERO,

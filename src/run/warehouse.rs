@@ -5,10 +5,26 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use parking_lot::Mutex;
 
+use futures::future::BoxFuture;
+
 use crate::{
     engine::{Engine, EngineError, RelationInfo, RelationKind},
-    names::{RelationName, SchemaName},
+    names::{Fingerprint, RelationName, SchemaName},
+    state,
 };
+
+/// Views upon views, deeper than anyone builds them.
+const DEEPEST: usize = 64;
+
+/// What a relation is at the moment, as far as its rows go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Identity {
+    /// The same text means the same rows.
+    Known(String),
+    Missing,
+    /// A relation whose rows may change without a trace.
+    Unknown,
+}
 
 #[derive(Default)]
 pub(super) struct Catalog {
@@ -43,9 +59,48 @@ impl Catalog {
         self.relations.lock().insert(name.clone(), info);
     }
 
-    /// Versions of those that are known.
-    pub(super) fn versions(&self, names: impl IntoIterator<Item = RelationName>) -> Vec<(RelationName, String)> {
-        let relations = self.relations.lock();
-        names.into_iter().filter_map(|n| relations.get(&n).map(|info| info.version.clone()).map(|v| (n, v))).collect()
+    /// Something else than the run changed the relation, or may have: it is looked at again.
+    pub(super) fn forget(&self, name: &RelationName) {
+        self.relations.lock().remove(name);
+        self.listed.lock().remove(&name.schema_name());
+    }
+
+    /// Others have been at work.
+    pub(super) fn forget_all(&self) {
+        self.relations.lock().clear();
+        self.listed.lock().clear();
+    }
+
+    /// What decides whether a reader has to read again: of a table its version, of a view its text and all it reads.
+    pub(super) async fn identity(&self, engine: &dyn Engine, name: &RelationName) -> Result<Identity, EngineError> {
+        self.identity_at(engine, name, 0).await
+    }
+
+    fn identity_at<'a>(
+        &'a self,
+        engine: &'a dyn Engine,
+        name: &'a RelationName,
+        depth: usize,
+    ) -> BoxFuture<'a, Result<Identity, EngineError>> {
+        Box::pin(async move {
+            if name.schema.as_str() == "INFORMATION_SCHEMA" || depth > DEEPEST {
+                return Ok(Identity::Unknown);
+            }
+            let Some(info) = self.find(engine, name).await? else { return Ok(Identity::Missing) };
+            if info.kind == RelationKind::Table {
+                return Ok(Identity::Known(info.version));
+            }
+            let Some(reads) = info.properties.get(state::READS) else { return Ok(Identity::Unknown) };
+            let mut parts = vec![("view".to_owned(), info.version.clone())];
+            for text in reads.lines() {
+                let Some(read) = RelationName::parse(text) else { return Ok(Identity::Unknown) };
+                match self.identity_at(engine, &read, depth + 1).await? {
+                    Identity::Known(identity) => parts.push((text.to_owned(), identity)),
+                    Identity::Missing => parts.push((text.to_owned(), "missing".into())),
+                    Identity::Unknown => return Ok(Identity::Unknown),
+                }
+            }
+            Ok(Identity::Known(Fingerprint::of(parts.iter().map(|(k, v)| (k.as_str(), v.as_str()))).to_string()))
+        })
     }
 }

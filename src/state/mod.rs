@@ -9,4 +9,4 @@ mod fingerprints;
 pub mod manifest;
 
 pub use file::write_atomically;
-pub use fingerprints::{FINGERPRINT, INVOCATION, Inputs, NODE, fingerprint, normalise};
+pub use fingerprints::{BUILT_AT, BUILT_IN, Change, FINGERPRINT, INPUTS, INVOCATION, Inputs, NODE, READS, normalise};

@@ -207,6 +207,10 @@ impl Object for Relation {
                 copy(self.replaced(path))
             }
             "create" => copy(Self::create(args)?),
+            "add_ephemeral_prefix" => {
+                let [of] = args.bind_required::<1, 1>(name, ["name"])?;
+                Ok(Some(Value::text(format!("__dbt__cte__{}", of.map_or_else(String::new, |n| display(&n))))))
+            }
             "matches" => {
                 let given = args.bind(name, PARTS)?;
                 let matches = self.parts.iter().zip(given).all(|(part, wanted)| match (part, wanted) {

@@ -130,10 +130,18 @@ impl Object for Columns {
         })
     }
 
-    fn call_method(&self, _: &mut Machine<'_>, name: &str, _: &mut Args) -> Eval<Option<Value>> {
+    fn call_method(&self, machine: &mut Machine<'_>, name: &str, args: &mut Args) -> Eval<Option<Value>> {
+        let dict = || -> Dict { self.0.0.names.iter().map(|n| Key::text(n.as_str())).zip(self.0.columns()).collect() };
         Ok(match name {
             "keys" => Some(Value::list(self.0.0.names.iter().map(|n| Value::text(n.as_str())).collect())),
             "values" => Some(Value::list(self.0.columns())),
+            "items" => Some(machine.call_method(&Value::dict(dict()), name, Args::default())?),
+            "dict" => Some(Value::dict(dict())),
+            "get" => {
+                let [key, default] = args.bind_required::<1, 2>("get", ["key", "default"])?;
+                let key = key.unwrap_or(Value::None);
+                Some(self.get_item(machine, &key)?.or(default).unwrap_or(Value::None))
+            }
             _ => None,
         })
     }

@@ -247,7 +247,7 @@ fn global_flags_and_the_environment() {
     let shop = Sandbox::new(SHOP);
     shop.run(&["--quiet", "--threads", "1", "build"]).expect_code(0);
     assert_eq!(shop.run(&["build", "-q"]).expect_code(0).out, "");
-    let debug = shop.run(&["run", "--debug", "-s", "stg_items"]).expect_code(0);
+    let debug = shop.run(&["run", "--debug", "--force", "-s", "stg_items"]).expect_code(0);
     assert!(debug.out.contains("[DEV.STG_ITEMS]") || debug.out.contains("select id, name, price"), "{}", debug.out);
 
     let logged = shop.run(&["--log-format", "json", "build"]).expect_code(0);

@@ -4,6 +4,7 @@ mod bad_input;
 mod broken;
 mod charts;
 mod cli;
+mod fresh;
 mod interrupted;
 mod kafka;
 mod kill;

@@ -9,11 +9,13 @@ mod debug;
 mod deps;
 mod diff;
 mod freshness;
+pub(super) mod functions;
 mod init;
 mod lineage;
 mod ls;
 mod nodes;
 mod parse;
+mod plan;
 mod retry;
 mod run_operation;
 mod show;
@@ -69,6 +71,9 @@ pub(super) fn run(command: Command, config: &Config) -> Result<i32, Failure> {
             clap_complete::generate(shell, &mut super::definition(), "segue", &mut Stdout);
             Ok(0)
         }
+        Command::Plan { running, output } => plan::plan(&running, output, config),
+        Command::Explain { node, running, output } => plan::explain(&node, &running, output, config),
+        Command::Functions { pattern, output } => functions::run(pattern.as_deref(), output, config),
         Command::Version => version::run(),
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use serde_json::json;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use crate::{
     cli::{
@@ -18,12 +18,12 @@ use crate::{
     diagnostic::{Diagnostic, Diagnostics},
     graph::{AdapterConfig, Selection},
     ingest::registry::{self, AdapterEnv},
-    names::{NodeId, ResourceType},
+    names::{Identifier, NodeId, ResourceType, SchemaName},
     plan::{Plan, PlanOptions, Verb},
     project::Project,
     report::{self, Reporter},
     run::{
-        self, AdapterFactory, Cancellation, Deps, Retry, RunOptions, StatementListener,
+        self, AdapterFactory, Cancellation, Deps, Forecast, Retry, RunOptions, StatementListener,
         event::{Batch, Event, LogLevel, NodeLabel},
     },
     simulate,
@@ -46,7 +46,27 @@ pub(super) fn run(verb: Verb, running: &Running, config: &Config) -> Result<i32,
     run_with(verb, running, Extra::default(), config)
 }
 
-pub(super) fn run_with(verb: Verb, running: &Running, extra: Extra, config: &Config) -> Result<i32, Failure> {
+/// All that a run needs, before it begins.
+struct Prepared {
+    project: Arc<Project>,
+    workspace: Workspace,
+    plan: Plan,
+    deps: Deps,
+    options: RunOptions,
+    target: std::path::PathBuf,
+    events: UnboundedSender<Event>,
+    received: UnboundedReceiver<Event>,
+}
+
+/// What a run would do with each node, and why; nothing is done.
+pub(super) fn forecast(verb: Verb, running: &Running, extra: Extra, config: &Config) -> Result<(Arc<Project>, Vec<Forecast>), Failure> {
+    let p = prepare(verb, running, extra, config)?;
+    let forecasts = p.workspace.runtime.block_on(run::preview(&p.plan, p.deps, p.options));
+    p.workspace.runtime.shutdown_background();
+    Ok((p.project, forecasts))
+}
+
+fn prepare(verb: Verb, running: &Running, extra: Extra, config: &Config) -> Result<Prepared, Failure> {
     let flags = [
         ("FULL_REFRESH", running.full_refresh),
         ("STORE_FAILURES", running.store_failures),
@@ -96,6 +116,8 @@ pub(super) fn run_with(verb: Verb, running: &Running, extra: Extra, config: &Con
         threads: if follow { project.profile.threads.max(plan.steps.len()) } else { project.profile.threads },
         fail_fast: config.fail_fast,
         full_refresh: running.full_refresh,
+        force: running.force,
+        home: Some(SchemaName::new(Identifier::parse(&project.profile.database), Identifier::parse(&project.profile.schema))),
         follow,
         follow_pause: FOLLOW_PAUSE,
         store_failures: running.store_failures,
@@ -108,6 +130,12 @@ pub(super) fn run_with(verb: Verb, running: &Running, extra: Extra, config: &Con
         invocation: config.invocation,
         retry: Retry::default(),
     };
+    Ok(Prepared { project, workspace, plan, deps, options, target, events, received })
+}
+
+pub(super) fn run_with(verb: Verb, running: &Running, extra: Extra, config: &Config) -> Result<i32, Failure> {
+    let follow = extra.follow;
+    let Prepared { project, workspace, plan, deps, options, target, events, received } = prepare(verb, running, extra, config)?;
 
     // not the one that ends at a closed pipe: `build | head` builds to its end
     let reporter = Reporter::new(config.report_options(verb.as_str()), Box::new(std::io::stdout()));

@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use sqlparser::{
-    ast::{DataType, Expr, Ident, ObjectName, Query},
+    ast::{DataType, Expr, Ident, ObjectName, Query, Statement},
     parser::{Parser, ParserError},
     tokenizer::Token,
 };
 
-use super::super::{SqlError, error::byte_offset, parse};
+use super::super::{SqlError, error::byte_offset, indirection::Variable, parse};
 
 pub(super) struct Grammar<'a> {
     pub sql: &'a str,
@@ -16,8 +16,18 @@ pub(super) struct Grammar<'a> {
 }
 
 impl<'a> Grammar<'a> {
-    pub fn new(sql: &'a str) -> Result<Self, SqlError> {
-        Ok(Self { sql, p: parse::parser(sql)? })
+    pub fn new(sql: &'a str, variable: Variable<'_>) -> Result<Self, SqlError> {
+        Ok(Self { sql, p: parse::parser_with(sql, variable)? })
+    }
+
+    /// Exactly one statement of those that sqlparser knows; nothing was consumed yet.
+    pub fn statement(&mut self) -> Result<Statement, SqlError> {
+        let mut statements = self.p.parse_statements().map_err(|e| parse::syntax_error(self.sql, &e))?;
+        match statements.len() {
+            1 => Ok(statements.remove(0)),
+            0 => Err(SqlError::new("sql/empty", "there is no statement")),
+            n => Err(SqlError::new("sql/several-statements", format!("one statement was expected, {n} were given"))),
+        }
     }
 
     /// The word after `n` others, in upper case.

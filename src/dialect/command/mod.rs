@@ -26,13 +26,15 @@ use grammar::Grammar;
 pub use show::{Listed, Reach, Show};
 pub use table::{ColumnType, Existing, NewColumn, NewConstraint, NewTable, Rows};
 
-use super::{SqlError, parse};
+use super::{SqlError, indirection::Variable, parse};
 
 /// One statement.
 #[derive(Debug)]
 pub enum Command {
     /// A query, a change of rows, or a setting, as sqlparser reads it.
     Sql(Box<Statement>),
+    /// EXECUTE IMMEDIATE: a statement that an expression gives.
+    Execute(Box<Expr>),
     CreateTable(Box<NewTable>),
     CreateView(Box<NewView>),
     CreateFolder {
@@ -160,9 +162,9 @@ impl Kind {
     }
 }
 
-/// Reads exactly one statement (a semicolon at its end is fine).
-pub fn parse_command(sql: &str) -> Result<Command, SqlError> {
-    let mut g = Grammar::new(sql)?;
+/// Reads exactly one statement (a semicolon at its end is fine). Names may be told by session variables.
+pub fn parse_command(sql: &str, variable: Variable<'_>) -> Result<Command, SqlError> {
+    let mut g = Grammar::new(sql, variable)?;
     if let Some(refused) = refusal::refused(&g) {
         return Err(refused);
     }
@@ -189,6 +191,15 @@ pub fn parse_command(sql: &str) -> Result<Command, SqlError> {
             let text = format!("EXPLAIN{}{}", " ".repeat(start.saturating_sub(7)), sql.get(start..).unwrap_or_default());
             return parse::parse_statement(&text).map(|s| Command::Sql(Box::new(s)));
         }
+        "EXECUTE" if g.is("EXECUTE IMMEDIATE") => {
+            g.skip();
+            g.skip();
+            let text = g.expr()?;
+            if g.is("USING") {
+                return Err(g.unsupported("`USING` of EXECUTE IMMEDIATE"));
+            }
+            Some(Command::Execute(Box::new(text)))
+        }
         "INSERT" if g.is("INSERT ALL") || g.is("INSERT FIRST") || g.is("INSERT OVERWRITE ALL") || g.is("INSERT OVERWRITE FIRST") => {
             Some(insert_all(&mut g)?)
         }
@@ -199,7 +210,7 @@ pub fn parse_command(sql: &str) -> Result<Command, SqlError> {
             g.end()?;
             Ok(command)
         }
-        None => parse::parse_statement(sql).map(|s| Command::Sql(Box::new(s))),
+        None => g.statement().map(|s| Command::Sql(Box::new(s))),
     }
 }
 

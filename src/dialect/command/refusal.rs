@@ -23,7 +23,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("LS", STAGE),
     ("REMOVE", STAGE),
     ("RM", STAGE),
-    ("EXECUTE IMMEDIATE", SCRIPTING),
+    ("EXECUTE IMMEDIATE FROM", STAGE),
     ("EXECUTE TASK", PIPELINE),
     ("EXECUTE ALERT", PIPELINE),
     ("EXECUTE NOTEBOOK", SCRIPTING),

@@ -61,15 +61,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
         });
         Ok(Arc::new(distances.collect::<Result<Float64Array>>()?))
     }),
-    Function::new("haversine", Arity::Exactly(4), float, |r| {
-        let n = (0..4).map(|k| numbers(r, k)).collect::<Result<Vec<_>>>()?;
-        let kilometres = (0..r.rows).map(|i| {
-            n.iter()
-                .all(|a| a.is_valid(i))
-                .then(|| haversine((n[1].value(i), n[0].value(i)), (n[3].value(i), n[2].value(i))) * (6371.0 / RADIUS))
-        });
-        Ok(Arc::new(kilometres.collect::<Float64Array>()))
-    }),
     Function::new("to_geography", Arity::Between(1, 2), object, |r| geography(r, false)),
     Function::new("try_to_geography", Arity::Between(1, 2), object, |r| geography(r, true)),
     Function::new("st_geographyfromtext", Arity::Between(1, 2), object, |r| geography(r, false)),

@@ -23,6 +23,7 @@ mod geography;
 mod json;
 mod kind;
 mod lambda;
+pub mod listing;
 mod moment_cast;
 mod network;
 mod number;
@@ -37,6 +38,7 @@ mod system;
 mod table;
 mod text;
 pub mod value;
+mod vector;
 mod window;
 mod xml;
 
@@ -89,6 +91,7 @@ fn functions() -> impl Iterator<Item = &'static Function> {
         description::FUNCTIONS,
         structure::FUNCTIONS,
         system::FUNCTIONS,
+        vector::FUNCTIONS,
         xml::FUNCTIONS,
     ]
     .into_iter()
@@ -114,7 +117,15 @@ pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
 
 /// Names of the functions of our own, for listings and tests. Those that begin with `__` are made by the lowering.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    LIBRARY.iter().map(|u| u.name()).chain(aggregate::all().map(|u| u.name())).chain(window::all().map(|u| u.name()))
+    let plain = LIBRARY.iter().map(|u| u.name()).chain(aggregate::all().map(|u| u.name())).chain(window::all().map(|u| u.name()));
+    plain.chain(["filter", "transform", "reduce"])
+}
+
+/// Whether a name, in lower case, is a function of the dialect: one of the library, or one that Snowflake's reference has.
+pub fn is_documented(name: &str) -> bool {
+    static NAMES: LazyLock<std::collections::HashSet<String>> =
+        LazyLock::new(|| names().map(str::to_owned).chain(listing::names().map(str::to_lowercase)).collect());
+    NAMES.contains(name)
 }
 
 /// Whether a function is one of our own: those know semi-structured arguments.

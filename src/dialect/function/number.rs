@@ -74,7 +74,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("haversine", Arity::Exactly(4), float, haversine),
 ];
 
-fn float(call: &CallTypes) -> Result<FieldRef> {
+pub(super) fn float(call: &CallTypes) -> Result<FieldRef> {
     Ok(Type::Float.field(call.name))
 }
 

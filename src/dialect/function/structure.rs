@@ -40,12 +40,14 @@ enum Structure {
     Array(Box<Structure>),
     Object(Vec<(String, Structure)>),
     Map(Box<Structure>),
+    /// Of FLOAT or INT, and a dimension.
+    Vector(Type, usize),
 }
 
 /// Which semi-structured type a structured type's text is; `None` if it is not one.
 pub fn semi_of(text: &str) -> Option<SemiStructured> {
     match parse(text)? {
-        Structure::Array(_) => Some(SemiStructured::Array),
+        Structure::Array(_) | Structure::Vector(..) => Some(SemiStructured::Array),
         Structure::Object(_) | Structure::Map(_) => Some(SemiStructured::Object),
         Structure::Scalar(_) => None,
     }
@@ -54,7 +56,7 @@ pub fn semi_of(text: &str) -> Option<SemiStructured> {
 fn field(call: &CallTypes) -> Result<FieldRef> {
     let Some(text) = call.text(1) else { return plan_err!("the target of a cast is a type name") };
     let of = match parse(&text) {
-        Some(Structure::Array(_)) => ARRAY,
+        Some(Structure::Array(_) | Structure::Vector(..)) => ARRAY,
         Some(Structure::Object(_) | Structure::Map(_)) => OBJECT,
         _ => return plan_err!("there is no type `{text}`"),
     };
@@ -97,6 +99,13 @@ fn parse(text: &str) -> Option<Structure> {
     };
     Some(match (name.as_str(), inner) {
         ("ARRAY", Some(inner)) => Structure::Array(Box::new(parse(inner)?)),
+        ("VECTOR", Some(inner)) => match split(inner).as_slice() {
+            [of, dimension] => {
+                let of = Type::parse(of).ok().filter(|t| *t == Type::Float || *t == Type::INTEGER)?;
+                Structure::Vector(of, dimension.parse().ok().filter(|n| (1..=4096).contains(n))?)
+            }
+            _ => return None,
+        },
         ("MAP", Some(inner)) => match split(inner).as_slice() {
             [_, value] => Structure::Map(Box::new(parse(value)?)),
             _ => return None,
@@ -166,6 +175,25 @@ fn cast(values: &StringArray, structure: &Structure, failure: Failure) -> Result
                 })
             });
             rows.map(Option::transpose).collect()
+        }
+        Structure::Vector(of, dimension) => {
+            let items = cast(values, &Structure::Array(Box::new(Structure::Scalar(*of))), failure)?;
+            let rows = items.iter().map(|value| {
+                let Some(value) = value.filter(|v| plain(v)) else { return Ok(None) };
+                let parts: Vec<&str> = scan::elements(value).into_iter().flatten().collect();
+                if parts.len() != *dimension || parts.contains(&"null") {
+                    return match failure {
+                        Failure::Null => Ok(None),
+                        Failure::Error => mismatch(value, &format!("a vector of {dimension} numbers")),
+                    };
+                }
+                let kept = |part: &str| match of {
+                    Type::Float => part.parse().map_or_else(|_| part.to_owned(), super::vector::shown),
+                    _ => part.to_owned(),
+                };
+                Ok(Some(scan::array(parts.into_iter().map(kept))))
+            });
+            rows.collect()
         }
         Structure::Map(inner) => {
             let mut parts = Parts { counts: vec![], keys: vec![], texts: vec![] };
@@ -245,6 +273,8 @@ mod tests {
             ("ARRAY(NUMBER(10,1) NOT NULL)", "[1.25]", "[1.3]"),
             ("MAP(VARCHAR, INT)", "{\"a\":\"1\",\"b\":null}", "{\"a\":1,\"b\":null}"),
             ("OBJECT(a INT, b VARCHAR)", "{\"a\":\"7\",\"b\":1}", "{\"a\":7,\"b\":\"1\"}"),
+            ("VECTOR(FLOAT, 2)", "[1,2.5]", "[1e0,2.5e0]"),
+            ("VECTOR(INT, 2)", "[1,2]", "[1,2]"),
             ("OBJECT(\"x\" ARRAY(DOUBLE))", "{\"x\":[1]}", "{\"x\":[1e0]}"),
         ] {
             let structure = parse(of).expect(of);
@@ -253,5 +283,6 @@ mod tests {
         }
         assert_eq!(semi_of("MAP(VARCHAR, INT)"), Some(SemiStructured::Object));
         assert_eq!(semi_of("ARRAY(nonsense)"), None);
+        assert_eq!(semi_of("VECTOR(VARCHAR, 3)"), None);
     }
 }

@@ -210,11 +210,32 @@ pub(super) fn after(mut f: Function, session: &LowerContext) -> Result<Expr, Sql
             }
             return Ok(Expr::Function(f));
         }
-        if name != "count" {
+        let whole_rows = matches!(name.as_str(), "hash" | "hash_agg" | "approx_count_distinct" | "hll");
+        let is_qualified = list.args.iter().any(|a| matches!(a, FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(_))));
+        if whole_rows || (name == "count" && is_qualified) {
+            let mut args = std::mem::take(&mut list.args);
+            for arg in &mut args {
+                if let FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(relation)) = arg {
+                    super::fold_name(relation);
+                }
+            }
+            if name == "hash" {
+                list.args = args;
+                return Ok(Expr::Function(f));
+            }
+            // COUNT(t.*) counts rows without any NULL; the others read a row as one value
+            let mut row = function(if name == "count" { "__all_present" } else { "__row_key" }, vec![]);
+            if let Expr::Function(Function { args: FunctionArguments::List(row), .. }) = &mut row {
+                row.args = args;
+            }
+            list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(row))];
+        } else if name != "count" {
             return Err(SqlError::unsupported(format!("`*` as an argument of `{}`", name.to_uppercase())));
         }
-        f.name = ObjectName::from(vec![Ident::new("count")]);
-        return Ok(Expr::Function(f));
+        if !whole_rows {
+            f.name = ObjectName::from(vec![Ident::new("count")]);
+            return Ok(Expr::Function(f));
+        }
     }
     let (mut args, mut names) = (vec![], vec![]);
     for arg in &list.args {
@@ -371,9 +392,15 @@ fn rewrite(name: &str, mut c: Call) -> Result<Expr, SqlError> {
             binary(nested(value), BinaryOperator::Divide, function("nullif", vec![c.named("sum"), number(0)]))
         }
         // conversion
-        "to_variant" => cast(c.take(0), Type::Semi(SemiStructured::Variant), false),
-        "to_array" => cast(c.take(0), Type::Semi(SemiStructured::Array), false),
-        "to_object" => cast(c.take(0), Type::Semi(SemiStructured::Object), false),
+        "to_variant" | "to_array" | "to_object" => {
+            c.arity(name, 1..=1)?;
+            let target = match name {
+                "to_variant" => SemiStructured::Variant,
+                "to_array" => SemiStructured::Array,
+                _ => SemiStructured::Object,
+            };
+            cast(c.take(0), Type::Semi(target), false)
+        }
         // semi-structured
         "object_agg" => {
             c.arity(name, 2..=2)?;

@@ -14,6 +14,7 @@ use crate::dialect::{SqlError, structured, types::Type};
 
 /// Before the children are visited: what must not be folded or what replaces the whole expression.
 pub(super) fn before(expr: &mut Expr, context: &LowerContext) -> Result<(), SqlError> {
+    tighten(expr);
     match expr {
         Expr::Value(value) => {
             if let Value::Placeholder(name) = &value.value
@@ -85,6 +86,28 @@ pub(super) fn before(expr: &mut Expr, context: &LowerContext) -> Result<(), SqlE
         }
         _ => Ok(()),
     }
+}
+
+/// `a IS DISTINCT FROM b OR c` is read by the parser as though the right side were `b OR c`: AND and OR bind less tightly.
+fn tighten(expr: &mut Expr) {
+    let right = match expr {
+        Expr::IsDistinctFrom(_, right) | Expr::IsNotDistinctFrom(_, right) => right,
+        _ => return,
+    };
+    let is_loose = |e: &Expr| matches!(e, Expr::BinaryOp { op: BinaryOperator::And | BinaryOperator::Or | BinaryOperator::Xor, .. });
+    if !is_loose(right) {
+        return;
+    }
+    let mut whole = take(right);
+    // the leftmost operand is the comparison's; the comparison takes its place
+    let mut leftmost = &mut whole;
+    while is_loose(leftmost) {
+        let Expr::BinaryOp { left, .. } = leftmost else { return };
+        leftmost = left;
+    }
+    *right = Box::new(take(leftmost));
+    *leftmost = take(expr);
+    *expr = whole;
 }
 
 /// After the children were lowered.

@@ -16,7 +16,7 @@ use super::{
     join::{conjuncts, owner, owners},
     outside_queries, quoted,
 };
-use crate::dialect::{SqlError, operator, parse};
+use crate::dialect::{SqlError, literal, operator, parse};
 
 const ROWS: &str = "__HIERARCHY";
 const PARENT: &str = "__PRIOR";
@@ -78,7 +78,7 @@ impl Resolver<'_> {
             names.level(expr, true);
             Ok(())
         })?;
-        let from: Vec<String> = select.from.iter().map(ToString::to_string).collect();
+        let from: Vec<String> = select.from.iter().map(literal::print).collect();
         let from = from.join(", ");
         let columns: Vec<(String, String)> =
             names.all().map(|(r, c)| (column(r, c).to_string(), quoted(&names.shown(r, c)).to_string())).collect();
@@ -87,8 +87,9 @@ impl Resolver<'_> {
         let own: Vec<String> = columns.iter().map(|(value, name)| format!("{value} as {name}")).collect();
         let own = own.join(", ");
         let level = quoted(LEVEL);
-        let joined: String = joins.iter().map(|j| format!(" and ({j})")).collect();
-        let start = start.map_or_else(|| "true".to_owned(), |s| s.to_string());
+        let joined: String = joins.iter().map(|j| format!(" and ({})", literal::print(j))).collect();
+        let start = start.map_or_else(|| "true".to_owned(), |s| literal::print(&s));
+        let condition = literal::print(&condition);
         let anchors = list(&|c| c.anchor.clone());
         let steps = list(&|c| c.step.clone());
         let rows = quoted(ROWS);
@@ -273,14 +274,14 @@ impl Names<'_> {
             }
             let made = match e {
                 Expr::Prefixed { prefix, value } if prefix.value.eq_ignore_ascii_case("connect_by_root") => {
-                    Carried { anchor: value.to_string(), step: format!("{}.{}", quoted(PARENT), quoted(&name)), name }
+                    Carried { anchor: literal::print(value.as_ref()), step: format!("{}.{}", quoted(PARENT), quoted(&name)), name }
                 }
                 Expr::Prior(_) => {
-                    let original = e.to_string();
+                    let original = literal::print(e);
                     let mut step = e.clone();
                     self.prior(&mut step);
                     let inner = original.strip_prefix("PRIOR ").unwrap_or(&original).to_owned();
-                    Carried { anchor: format!("nullif({inner}, {inner})"), step: step.to_string(), name }
+                    Carried { anchor: format!("nullif({inner}, {inner})"), step: literal::print(&step), name }
                 }
                 Expr::Function(Function { name: called, args: FunctionArguments::List(list), .. })
                     if called.to_string().eq_ignore_ascii_case("sys_connect_by_path") =>
@@ -296,7 +297,7 @@ impl Names<'_> {
                     let [value, separator] = args.as_slice() else {
                         return Err(SqlError::new("sql/arguments", "`SYS_CONNECT_BY_PATH` takes 2 arguments: a column and a separator"));
                     };
-                    let own = format!("{separator} || __cast({value}, 'VARCHAR')");
+                    let own = format!("{} || __cast({}, 'VARCHAR')", literal::print(*separator), literal::print(*value));
                     Carried { anchor: own.clone(), step: format!("{}.{} || {own}", quoted(PARENT), quoted(&name)), name }
                 }
                 _ => return Ok(()),

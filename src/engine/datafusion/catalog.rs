@@ -99,7 +99,7 @@ impl Inner {
                     RelationInfo {
                         name: entry.relation,
                         kind: RelationKind::Table,
-                        version: table.version().to_string(),
+                        version: table.identity(),
                         properties: table.properties(),
                     }
                 };

@@ -32,7 +32,7 @@ impl Inner {
         if let Some(table) = &base {
             let done = self.landing_state(&landing.table).await?.sequence;
             if done >= landing.sequence {
-                return Ok(Published { rows: Some(0), message: "SUCCESS 0".into(), version: table.version().to_string() });
+                return Ok(Published { rows: Some(0), message: "SUCCESS 0".into(), version: table.identity() });
             }
             if !landing.start_over {
                 let current = table.schema().map_err(fault::lake)?;

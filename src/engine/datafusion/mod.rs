@@ -26,6 +26,8 @@
 //! | `fault.rs` | DataFusion's errors in the user's terms |
 
 mod alteration;
+#[cfg(test)]
+mod arithmetic_tests;
 mod catalog;
 mod change;
 mod counter;
@@ -54,6 +56,8 @@ mod statement;
 mod syntax_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod value_tests;
 
 use std::{path::Path, sync::Arc};
 
@@ -171,6 +175,20 @@ impl LocalEngine {
     }
 }
 
+/// The functions of the dialect, and which engine has each.
+pub fn function_listing() -> Vec<function::listing::Entry> {
+    let state = SessionStateBuilder::new().with_default_features().build();
+    let own: std::collections::HashSet<&str> = function::names().collect();
+    let known = |name: &str| {
+        own.contains(name)
+            || state.scalar_functions().contains_key(name)
+            || state.aggregate_functions().contains_key(name)
+            || state.window_functions().contains_key(name)
+            || state.higher_order_functions().contains_key(name)
+    };
+    function::listing::entries(&known)
+}
+
 fn runtime(memory_limit: usize) -> ::datafusion::error::Result<Arc<RuntimeEnv>> {
     let consumers = std::num::NonZeroUsize::new(5).unwrap_or(std::num::NonZeroUsize::MIN);
     // first come, first served: fair shares fail a small sort beside many idle consumers, long before memory is short
@@ -193,6 +211,14 @@ impl Engine for LocalEngine {
             Locked::Held(lock) => Lock::Held(Box::new(lock)),
             Locked::Busy(who) => Lock::Busy(who),
         })
+    }
+
+    async fn recall(&self, key: &str) -> Result<Option<String>, EngineError> {
+        self.inner.lake.recall(key).map_err(fault::lake)
+    }
+
+    async fn remember(&self, key: &str, text: &str) -> Result<(), EngineError> {
+        self.inner.lake.remember(key, text).map_err(fault::lake)
     }
 
     fn session(&self) -> Box<dyn Session> {

@@ -16,7 +16,7 @@ use super::{
     planner::{Scope, parts_of, resolve},
 };
 use crate::{
-    dialect::{SqlError, lower, parse},
+    dialect::{SqlError, literal, lower, parse},
     engine::EngineError,
     lake::{FunctionFile, FunctionOverload, LakeTable},
     names::{Identifier, RelationName, SchemaName},
@@ -128,8 +128,8 @@ impl Inner {
         let scope = Scope::new(name.schema_name());
         let body = body_of(name, overload, arguments)?;
         let sql = match &body {
-            Body::Scalar(expr) => format!("select {expr}"),
-            Body::Table(query) => query.to_string(),
+            Body::Scalar(expr) => format!("select {}", literal::print(expr)),
+            Body::Table(query) => literal::print(query.as_ref()),
         };
         let plan = self.plan_query(&sql, &scope).await.map_err(|e| EngineError {
             at: None,

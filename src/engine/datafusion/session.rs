@@ -22,7 +22,7 @@ use crate::{
     dialect::{
         SqlError,
         command::{self, ColumnType, Command, Kind, TableChange},
-        parse,
+        literal, parse,
     },
     engine::{EngineError, Outcome, Session},
     lake::Transaction,
@@ -117,7 +117,12 @@ impl LocalSession {
         if let Some(names) = unset_names(sql) {
             return self.unset(&names);
         }
-        let command = command::parse_command(sql).map_err(fault::sql)?;
+        let variables = self.scope.lowering.variables.clone();
+        let variable = |name: &str| match variables.get(name) {
+            Some(ast::Expr::Value(v)) => v.value.clone().into_string(),
+            _ => None,
+        };
+        let command = command::parse_command(sql, &variable).map_err(fault::sql)?;
         let engine = self.engine.clone();
         let scope = self.scope.clone();
         if changes_definitions(&command) {
@@ -134,7 +139,19 @@ impl LocalSession {
         }
         match command {
             Command::Sql(statement) => self.run_sql(sql, *statement).await,
-            Command::InsertAll(insert) => {
+            Command::Execute(text) => {
+                let text = match self.value(sql, &text).await? {
+                    ast::Expr::Value(v) => v.value.into_string().unwrap_or_default(),
+                    _ => String::new(),
+                };
+                self.run_text(text).await
+            }
+            Command::InsertAll(mut insert) => {
+                literal::printable(insert.query.as_mut());
+                for branch in &mut insert.branches {
+                    literal::printable(&mut branch.condition);
+                    branch.targets.iter_mut().for_each(|(_, _, values)| literal::printable(values));
+                }
                 for (name, ..) in insert.branches.iter().flat_map(|b| &b.targets) {
                     self.shadow(&relation_of(name, &scope.schema)?).await?;
                 }
@@ -213,8 +230,20 @@ impl LocalSession {
         }
     }
 
-    async fn run_sql(&mut self, sql: &str, statement: Statement) -> Result<Outcome, EngineError> {
+    /// A statement that a statement gives. Places within its text mean nothing in what was written.
+    fn run_text(&mut self, text: String) -> futures::future::BoxFuture<'_, Result<Outcome, EngineError>> {
+        Box::pin(async move {
+            let noted = |e| EngineError { at: None, notes: vec![format!("in the statement `{}`", text.trim())], ..e };
+            self.run(&text).await.map_err(noted)
+        })
+    }
+
+    async fn run_sql(&mut self, sql: &str, mut statement: Statement) -> Result<Outcome, EngineError> {
         let engine = self.engine.clone();
+        if matches!(statement, Statement::Update(_) | Statement::Delete(_) | Statement::Merge(_)) {
+            // their parts become queries by their texts
+            literal::printable(&mut statement);
+        }
         match statement {
             Statement::Query(query) => {
                 let plan = engine.plan_parsed(sql, *query, &self.scope).await?;
@@ -342,8 +371,13 @@ impl LocalSession {
 
     /// The value of an expression as a literal, for SET.
     async fn value(&self, sql: &str, expr: &ast::Expr) -> Result<ast::Expr, EngineError> {
-        let query = format!("select {expr}");
-        let plan = self.engine.plan_query(&query, &self.scope).await.map_err(|e| EngineError { at: None, ..e })?;
+        let Statement::Query(mut query) = parse::parse_statement("select 1").map_err(fault::sql)? else {
+            return Err(EngineError::new("sql/value", "an expression was expected"));
+        };
+        if let ast::SetExpr::Select(select) = query.body.as_mut() {
+            select.projection = vec![ast::SelectItem::UnnamedExpr(expr.clone())];
+        }
+        let plan = self.engine.plan_parsed(sql, *query, &self.scope).await?;
         let (schema, batches) = self.engine.rows(sql, plan).await?;
         let batch =
             batches.first().filter(|b| b.num_rows() == 1).ok_or_else(|| EngineError::new("sql/value", "SET needs exactly one value"))?;

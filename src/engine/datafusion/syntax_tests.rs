@@ -158,7 +158,7 @@ async fn what_is_not_supported_says_so_at_its_place() {
         "get @st file:///x",
         "list @st",
         "remove @st",
-        "execute immediate 'select 1'",
+        "execute immediate from @st/x.sql",
         "execute task x",
         "call p()",
         "declare x int; begin return x; end",

@@ -20,7 +20,7 @@ use self::{
 use super::{
     compile::{placed, whole},
     event::Status,
-    hooks, materialize,
+    freshness, hooks, materialize,
     step::{Progress, Task, blocking},
 };
 use crate::{
@@ -28,7 +28,6 @@ use crate::{
     engine::{Content, How, Publish, RelationKind},
     graph::Node,
     names::{Identifier, nearest},
-    state,
 };
 
 /// Faults of one file that are reported together; more would bury the first.
@@ -58,14 +57,17 @@ async fn seed(task: &Task, progress: &mut Progress) -> Result<(), Diagnostics> {
         Ok::<_, Diagnostics>((content, rows))
     })
     .await?;
+    let assessed = freshness::of_seed(task, &relation, &content).await?;
+    if assessed.is_fresh() {
+        progress.fresh(None);
+        return Ok(());
+    }
 
     let config = &node.config;
     let mut session = task.context.deps.engine.session();
     hooks::of_node(task, &config.pre_hook, &mut session, true).await?;
     let mut properties = task.properties();
-    let digest = crate::names::Fingerprint::of([("content", String::from_utf8_lossy(&content).as_ref())]);
-    let inputs = state::Inputs { sql: digest.as_str(), config, engine: &task.context.options.engine, upstream: &[] };
-    properties.insert(state::FINGERPRINT.into(), state::fingerprint(&inputs).to_string());
+    properties.extend(assessed.properties());
     let (comment, column_comments) = materialize::comments(task);
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     // `--empty`: the columns, no rows
@@ -77,7 +79,11 @@ async fn seed(task: &Task, progress: &mut Progress) -> Result<(), Diagnostics> {
     progress.rows = Some(rows as u64);
     progress.message =
         format!("{} {rows}", if config.full_refresh.unwrap_or(task.context.options.full_refresh) { "CREATE" } else { "INSERT" });
-    hooks::of_node(task, &config.post_hook, &mut session, false).await
+    hooks::of_node(task, &config.post_hook, &mut session, false).await?;
+    if !config.post_hook.is_empty() {
+        task.context.catalog.forget(&relation);
+    }
+    Ok(())
 }
 
 /// The rows of a seed's file, typed by `column_types` and by what the values look like.

@@ -38,6 +38,8 @@ pub(super) fn of(node: &Node, context: &ManifestContext) -> Json {
                 entry.remove(key);
             }
         }
+        // unlike all others, the schema gives these no such keys
+        ResourceType::UnitTest => ["tags", "meta", "unrendered_config"].iter().for_each(|key| drop(entry.remove(*key))),
         ResourceType::Snapshot => entry.extend(object(json!({"defer_relation": Json::Null}))),
         ResourceType::Test => entry.extend(test(node)),
         ResourceType::Function => entry.extend(object(json!({"returns": Json::Null, "arguments": [], "defer_function": Json::Null}))),
@@ -238,6 +240,5 @@ fn unit_test(node: &Node) -> Map<String, Json> {
         "versions": Json::Null,
         "version": Json::Null,
         "checksum": Json::Null,
-        "build_path": Json::Null,
     }))
 }

@@ -1,10 +1,11 @@
 //! The project in the shape of dbt's `manifest.json`, version 12: nodes, sources, macros, and who needs whom.
 //!
-//! Pure: the same project and clock give the same text. Metrics, semantic models and groups, which segue has no use
-//! for, are present and empty, because readers ask for the keys.
+//! Pure: the same project and clock give the same text. What segue has no use for (metrics, semantic models, groups) is carried
+//! for those who read it here.
 
 mod config;
 mod entry;
+mod semantic;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -20,6 +21,8 @@ use crate::{
     graph::Node,
     names::{NodeId, ResourceType},
 };
+
+pub use semantic::SemanticEntry;
 
 /// The release whose artifacts, context and grammar segue follows.
 pub const DBT_VERSION: &str = "1.11.0";
@@ -40,6 +43,8 @@ pub struct ManifestContext {
     pub docs: Vec<DocEntry>,
     /// `groups:` by name, as written.
     pub groups: indexmap::IndexMap<String, Json>,
+    /// dbt's semantic layer, as written.
+    pub semantic: Vec<SemanticEntry>,
     /// SQL of nodes that were compiled, and where it was written.
     pub compiled: HashMap<NodeId, (String, Option<PathBuf>)>,
 }
@@ -71,11 +76,12 @@ pub fn write(target: &Path, manifest: &Json) -> Result<(), Diagnostic> {
 
 /// Disabled nodes go to `disabled`, all else to the key of its type.
 pub fn of<'a>(nodes: impl IntoIterator<Item = &'a Node>, context: &ManifestContext) -> Json {
+    let nodes: Vec<&Node> = nodes.into_iter().collect();
     let mut by_key: BTreeMap<&str, Map<String, Json>> = BTreeMap::new();
     let mut disabled = Map::new();
     let mut parents: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut children = parents.clone();
-    for node in nodes {
+    for node in &nodes {
         let id = node.id.to_string();
         let entry = entry::of(node, context);
         if !node.config.enabled {
@@ -97,6 +103,16 @@ pub fn of<'a>(nodes: impl IntoIterator<Item = &'a Node>, context: &ManifestConte
         };
         by_key.entry(key).or_default().insert(id, entry);
     }
+    let mut semantic = |key: &'static str| {
+        let (entries, above) = semantic::of(key, context, &nodes);
+        for (id, up) in above {
+            up.iter().for_each(|p| children.entry(p.clone()).or_default().push(id.clone()));
+            children.entry(id.clone()).or_default();
+            parents.insert(id, up);
+        }
+        Json::Object(entries)
+    };
+    let (semantic_models, metrics, saved_queries) = (semantic("semantic_models"), semantic("metrics"), semantic("saved_queries"));
     for list in parents.values_mut().chain(children.values_mut()) {
         list.sort();
         list.dedup();
@@ -123,15 +139,15 @@ pub fn of<'a>(nodes: impl IntoIterator<Item = &'a Node>, context: &ManifestConte
         "macros": macros(context),
         "docs": docs(context),
         "exposures": take("exposures"),
-        "metrics": {},
+        "metrics": metrics,
         "groups": groups(context),
         "selectors": {},
         "disabled": disabled,
         "parent_map": parents,
         "child_map": children,
         "group_map": {},
-        "saved_queries": {},
-        "semantic_models": {},
+        "saved_queries": saved_queries,
+        "semantic_models": semantic_models,
         "unit_tests": take("unit_tests"),
         "functions": take("functions"),
     })
@@ -243,6 +259,7 @@ mod tests {
             }],
             docs: vec![],
             groups: Default::default(),
+            semantic: vec![],
             compiled: HashMap::from([(NodeId::new("model.p.a"), ("select 1".into(), Some("target/compiled/p/a.sql".into())))]),
         };
         of(&nodes(graph), &context)
@@ -307,6 +324,7 @@ mod tests {
                 macros: vec![],
                 docs: vec![],
                 groups: Default::default(),
+                semantic: vec![],
                 compiled: HashMap::new(),
             },
         );

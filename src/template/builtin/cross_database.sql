@@ -218,8 +218,12 @@
 {%- endmacro %}
 
 {# The names that older projects use. #}
-{% macro current_timestamp_backcompat() %}{{ return(current_timestamp()) }}{% endmacro %}
-{% macro current_timestamp_in_utc_backcompat() %}{{ return(current_timestamp()) }}{% endmacro %}
+{% macro current_timestamp_backcompat() -%}
+  current_timestamp::{{ type_timestamp() }}
+{%- endmacro %}
+{% macro current_timestamp_in_utc_backcompat() -%}
+  convert_timezone('UTC', {{ current_timestamp_backcompat() }})::{{ type_timestamp() }}
+{%- endmacro %}
 
 {# A call that works for plain values and expressions: numbers stay, texts are quoted. #}
 {% macro equals(expr1, expr2) -%}

@@ -30,6 +30,7 @@ unioned as (
 select generated_number
 from unioned
 where generated_number <= {{ upper_bound }}
+order by generated_number
 {% endmacro %}
 
 {% macro get_intervals_between(start_date, end_date, datepart) -%}

@@ -254,6 +254,10 @@ fn collection(machine: &mut Machine<'_>, name: &str, value: &Value, args: &mut A
             other => machine.call_method(other, "items", Args::default()),
         };
     }
+    // these ask whether there is anything before they look at it, as in jinja2: of None comes nothing
+    if matches!(name, "map" | "select" | "reject" | "selectattr" | "rejectattr") && !value.is_true() {
+        return Ok(Value::list(vec![]));
+    }
     let items =
         value.iterate().ok_or_else(|| Fault::kind(format!("the filter `{name}` needs something iterable, not `{}`", value.type_name())))?;
     machine.charge(items.len())?;

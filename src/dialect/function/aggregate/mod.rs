@@ -3,6 +3,7 @@
 mod collection;
 mod gathered;
 mod rank;
+mod similarity;
 mod sketch;
 mod statistic;
 mod total;
@@ -20,7 +21,7 @@ pub(super) use sketch::ESTIMATES;
 /// All aggregates of our own; each is a window function too.
 static LIBRARY: LazyLock<Vec<Arc<AggregateUDF>>> = LazyLock::new(|| {
     let totals = [total::Kind::Sum, total::Kind::Average, total::Kind::WindowAverage];
-    [collection::AGGREGATES, rank::AGGREGATES, statistic::AGGREGATES, sketch::AGGREGATES]
+    [collection::AGGREGATES, rank::AGGREGATES, statistic::AGGREGATES, similarity::AGGREGATES, sketch::AGGREGATES]
         .into_iter()
         .flatten()
         .map(|a| AggregateUDF::new_from_impl(gathered::Gathered::new(a)))

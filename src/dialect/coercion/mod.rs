@@ -8,16 +8,19 @@
 //!
 //! ORDER BY, MIN and MAX go by value. `OBJECT_CONSTRUCT(*)` gets its columns.
 
+mod identity;
+
 use std::sync::Arc;
 
 use datafusion::{
+    arrow::datatypes::{DataType, Field},
     common::{
         Column, DFSchema, Result,
         tree_node::{Transformed, TreeNode},
     },
     functions_aggregate::first_last::first_value_udaf,
     logical_expr::{
-        Expr, ExprSchemable, LogicalPlan, Operator, Projection,
+        Expr, ExprSchemable, LogicalPlan, Operator, Projection, Union,
         expr::{
             AggregateFunction, AggregateFunctionParams, Between, BinaryExpr, Case, InList, InSubquery, Like, ScalarFunction,
             WindowFunctionParams,
@@ -46,7 +49,12 @@ pub(super) fn coerce(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let wildcards = expand_wildcards(plan)?;
     let changed = wildcards.transformed;
     let plan = wildcards.data;
-    let has_semi = |schema: &DFSchema| schema.fields().iter().any(|f| matches!(Type::of(f), Type::Semi(_)));
+    if let LogicalPlan::Union(union) = plan {
+        return unite_inputs(union);
+    }
+    let has_semi = |schema: &DFSchema| {
+        schema.fields().iter().any(|f| matches!(Type::of(f), Type::Semi(_) | Type::TimestampLtz | Type::TimestampTz | Type::Time))
+    };
     // most nodes have nothing to do with any of it
     let concerned = has_semi(&schema) || plan.expressions().iter().any(|e| e.exists(|e| Ok(makes_semi(e))).unwrap_or(true));
     if !concerned {
@@ -67,7 +75,7 @@ pub(super) fn coerce(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         };
         Ok(if is_sort { done } else { done.update_data(|e| name.restore(e)) })
     })?;
-    let plan = tag_results(done.data)?;
+    let plan = tag_results(identity::grouped(done.data)?)?;
     Ok(Transformed { transformed: done.transformed || changed || plan.transformed, ..plan })
 }
 
@@ -143,8 +151,11 @@ fn extreme(mut f: AggregateFunction, schema: &DFSchema) -> Result<Option<Expr>> 
 
 fn makes_semi(e: &Expr) -> bool {
     match e {
-        Expr::ScalarFunction(f) => function::is_own(f.name()),
+        Expr::ScalarFunction(f) if function::is_own(f.name()) => true,
         Expr::HigherOrderFunction(_) => true,
+        // where values meet, their types may have to be made one
+        Expr::Case(_) | Expr::Between(_) | Expr::InList(_) => true,
+        Expr::ScalarFunction(f) if CHOICES.contains(&f.name()) => true,
         _ => false,
     }
 }
@@ -195,25 +206,103 @@ fn boxed(e: Box<Expr>, to: Type, schema: &DFSchema, changed: &mut bool) -> Box<E
     Box::new(cast_semi(*e, to, schema, changed))
 }
 
-/// Where results meet: if one is semi-structured, all are.
-fn unite(results: Vec<&mut Expr>, schema: &DFSchema) -> bool {
-    if !results.iter().any(|e| is_semi(e, schema)) {
+/// The type that results of these types meet in, where DataFusion's own choice would be another: all become VARIANTs
+/// beside one, instants beside a timestamp with a zone. `None`: DataFusion decides.
+fn meeting(types: &[Type]) -> Option<Type> {
+    let first = types.first()?;
+    if types.iter().all(|t| t == first) {
+        return None;
+    }
+    if types.iter().any(|t| matches!(t, Type::Semi(_))) {
+        return Some(VARIANT);
+    }
+    // text becomes what it meets; of dates and timestamps the one that says most
+    let weight = |of: Type| match of {
+        Type::Date => 1,
+        Type::TimestampNtz => 2,
+        Type::TimestampLtz => 3,
+        Type::TimestampTz => 4,
+        _ => 0,
+    };
+    let all = |wanted: &dyn Fn(Type) -> bool| types.iter().all(|t| wanted(*t) || *t == Type::Varchar);
+    if all(&Type::is_dated) {
+        return types.iter().copied().max_by_key(|t| weight(*t));
+    }
+    [Type::Time, Type::Boolean].into_iter().find(|of| all(&|t| t == *of))
+}
+
+/// Where values are compared, and one of them has a zone: all are instants.
+fn instants(values: Vec<&mut Expr>, schema: &DFSchema) -> bool {
+    let type_of = |e: &Expr| told_type(e, schema).or_else(|| e.to_field(schema).ok().map(|(_, f)| Type::of(&f)));
+    let types: Vec<Type> = values.iter().filter(|e| !is_null(e)).filter_map(|e| type_of(e)).collect();
+    let has_zone = types.iter().any(|t| matches!(t, Type::TimestampLtz | Type::TimestampTz));
+    if !has_zone || types.iter().all(|t| *t == Type::TimestampLtz) || !types.iter().all(|t| t.is_dated() || *t == Type::Varchar) {
         return false;
     }
+    for e in values {
+        if !is_null(e) && type_of(e) != Some(Type::TimestampLtz) {
+            *e = function::cast(e.clone(), Type::TimestampLtz);
+        }
+    }
+    true
+}
+
+/// Where results meet: one type for all of them.
+fn unite(results: Vec<&mut Expr>, schema: &DFSchema) -> bool {
+    let type_of = |e: &Expr| told_type(e, schema).or_else(|| e.to_field(schema).ok().map(|(_, f)| Type::of(&f)));
+    let types: Vec<Type> = results.iter().filter(|e| !is_null(e)).filter_map(|e| type_of(e)).collect();
+    let Some(target) = meeting(&types) else { return false };
     let mut changed = false;
     for e in results {
-        if !is_null(e) && !is_semi(e, schema) {
-            *e = function::cast(e.clone(), VARIANT);
+        let stays = match target {
+            Type::Semi(_) => is_semi(e, schema),
+            _ => type_of(e) == Some(target),
+        };
+        if !is_null(e) && !stays {
+            *e = function::cast(e.clone(), target);
             changed = true;
         }
     }
     changed
 }
 
+/// Columns of a UNION's inputs in one type each.
+fn unite_inputs(union: Union) -> Result<Transformed<LogicalPlan>> {
+    let width = union.schema.fields().len();
+    if union.inputs.iter().any(|p| p.schema().fields().len() != width) {
+        return Ok(Transformed::no(LogicalPlan::Union(union)));
+    }
+    let is_empty = |f: &Field| *f.data_type() == DataType::Null;
+    let targets: Vec<Option<Type>> = (0..width)
+        .map(|i| {
+            let fields = union.inputs.iter().map(|p| p.schema().field(i));
+            meeting(&fields.filter(|f| !is_empty(f)).map(|f| Type::of(f)).collect::<Vec<_>>())
+        })
+        .collect();
+    if targets.iter().all(Option::is_none) {
+        return Ok(Transformed::no(LogicalPlan::Union(union)));
+    }
+    let cast = |input: &Arc<LogicalPlan>| -> Result<Arc<LogicalPlan>> {
+        let exprs = input.schema().iter().zip(&targets).map(|((qualifier, field), target)| {
+            let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+            match target {
+                Some(to) if Type::of(field) != *to || is_empty(field) => {
+                    function::cast(column, *to).alias_qualified(qualifier.cloned(), field.name())
+                }
+                _ => column,
+            }
+        });
+        Ok(Arc::new(LogicalPlan::Projection(Projection::try_new(exprs.collect(), Arc::clone(input))?)))
+    };
+    let inputs = union.inputs.iter().map(cast).collect::<Result<Vec<_>>>()?;
+    Ok(Transformed::yes(LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?)))
+}
+
 fn rewrite(e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let mut changed = false;
     let done = match e {
-        Expr::InList(InList { expr, list, negated }) => {
+        Expr::InList(InList { mut expr, mut list, negated }) => {
+            changed |= instants(std::iter::once(expr.as_mut()).chain(&mut list).collect(), schema);
             let wanted = std::iter::once(expr.as_ref()).chain(&list).find_map(|e| plain_type(e, schema));
             let (expr, list) = match wanted {
                 Some(to) => {
@@ -225,7 +314,8 @@ fn rewrite(e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             };
             Expr::InList(InList { expr, list, negated })
         }
-        Expr::Between(Between { expr, negated, low, high }) => {
+        Expr::Between(Between { mut expr, negated, mut low, mut high }) => {
+            changed |= instants(vec![expr.as_mut(), low.as_mut(), high.as_mut()], schema);
             let wanted = [&expr, &low, &high].into_iter().find_map(|e| plain_type(e, schema));
             match wanted {
                 Some(to) => {
@@ -269,7 +359,10 @@ fn rewrite(e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Expr::ScalarFunction(ScalarFunction { func, mut args }) if CHOICES.contains(&func.name()) => {
             // the first argument of NVL2 is only asked whether it is NULL
             let skipped = usize::from(func.name() == "nvl2");
-            changed = unite(args.iter_mut().skip(skipped).collect(), schema);
+            if func.name() == "nullif" {
+                changed |= instants(args.iter_mut().collect(), schema);
+            }
+            changed |= unite(args.iter_mut().skip(skipped).collect(), schema);
             Expr::ScalarFunction(ScalarFunction { func, args })
         }
         Expr::ScalarFunction(ScalarFunction { func, args }) if !function::is_own(func.name()) && reads_text(func.name()) => {
@@ -293,14 +386,29 @@ fn rewrite(e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                     *e = cast_semi(e.clone(), Type::Float, schema, &mut changed);
                 }
             }
+            if f.params.distinct && matches!(f.func.name(), "count" | "approx_distinct") {
+                for e in &mut f.params.args {
+                    if let Some(key) = identity::key(e, schema)? {
+                        *e = key;
+                        changed = true;
+                    }
+                }
+            }
             Expr::AggregateFunction(f)
         }
         Expr::WindowFunction(mut f) => {
             let is_numeric = is_numeric_aggregate(f.fun.name());
-            let WindowFunctionParams { args, order_by, .. } = &mut f.params;
+            let WindowFunctionParams { args, .. } = &mut f.params;
             for e in args.iter_mut().filter(|_| is_numeric) {
                 *e = cast_semi(e.clone(), Type::Float, schema, &mut changed);
             }
+            for part in &mut f.params.partition_by {
+                if let Some(key) = identity::key(part, schema)? {
+                    *part = key;
+                    changed = true;
+                }
+            }
+            let WindowFunctionParams { order_by, .. } = &mut f.params;
             for key in order_by.iter_mut() {
                 if is_semi(&key.expr, schema) {
                     key.expr = function::call("__variant_key", vec![key.expr.clone()])?;
@@ -317,6 +425,8 @@ fn rewrite(e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
 fn rewrite_case(mut case: Case, schema: &DFSchema, changed: &mut bool) -> Case {
     match &mut case.expr {
         Some(operand) => {
+            let values = std::iter::once(operand.as_mut()).chain(case.when_then_expr.iter_mut().map(|(when, _)| when.as_mut()));
+            *changed |= instants(values.collect(), schema);
             let whens = case.when_then_expr.iter().map(|(when, _)| when.as_ref());
             let wanted = std::iter::once(operand.as_ref()).chain(whens).find_map(|e| plain_type(e, schema)).map(widened);
             if let Some(to) = wanted {
@@ -399,14 +509,18 @@ fn is_chosen(name: &str, chosen: &[String]) -> bool {
     }
 }
 
-/// `OBJECT_CONSTRUCT(*)` and `OBJECT_CONSTRUCT(t.*)`: pairs of name and column.
+/// Functions that a wildcard may be an argument of.
+fn takes_columns(name: &str) -> bool {
+    name.starts_with("object_construct") || matches!(name, "hash" | "__row_key" | "__all_present")
+}
+
+/// `OBJECT_CONSTRUCT(*)` and `OBJECT_CONSTRUCT(t.*)`: pairs of name and column; the columns alone for others.
 #[expect(deprecated, reason = "the planner makes wildcards of the arguments")]
 fn expand_wildcards(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     fn is_wildcard(e: &Expr) -> bool {
         matches!(e, Expr::Wildcard { .. })
     }
-    let asks =
-        |e: &Expr| matches!(e, Expr::ScalarFunction(f) if f.name().starts_with("object_construct") && f.args.iter().any(is_wildcard));
+    let asks = |e: &Expr| matches!(e, Expr::ScalarFunction(f) if takes_columns(f.name()) && f.args.iter().any(is_wildcard));
     let mut found = false;
     for e in plan.expressions() {
         found |= e.exists(|e| Ok(asks(e)))?;
@@ -419,9 +533,8 @@ fn expand_wildcards(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     plan.map_expressions(|expr| {
         let name = names.save(&expr);
         let expanded = expr.transform_up(|e| match e {
-            Expr::ScalarFunction(ScalarFunction { func, args })
-                if func.name().starts_with("object_construct") && args.iter().any(is_wildcard) =>
-            {
+            Expr::ScalarFunction(ScalarFunction { func, args }) if takes_columns(func.name()) && args.iter().any(is_wildcard) => {
+                let named = func.name().starts_with("object_construct");
                 let chosen: Vec<String> = match args.first() {
                     Some(Expr::ScalarFunction(f)) if f.name() == "__columns" => f.args.iter().filter_map(literal_text).collect(),
                     _ => vec![],
@@ -431,7 +544,7 @@ fn expand_wildcards(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
                         .iter()
                         .filter(|c| qualifier.as_ref().is_none_or(|q| c.relation.as_ref().is_some_and(|r| r.table() == q.table())))
                         .filter(|c| is_chosen(&c.name, &chosen))
-                        .flat_map(|c| [lit(c.name.clone()), Expr::Column(c.clone())])
+                        .flat_map(|c| named.then(|| lit(c.name.clone())).into_iter().chain([Expr::Column(c.clone())]))
                         .collect(),
                     other => vec![other],
                 });

@@ -1,0 +1,84 @@
+//! What counts as one value where rows are grouped: timestamps with a zone by their instant, VARIANTs by value (`5` and
+//! `5.0` are one). Their texts differ, and DataFusion groups by texts.
+//!
+//! The group shows one of its values, as Snowflake does.
+
+use std::sync::Arc;
+
+use datafusion::{
+    common::{Column, DFSchema, Result},
+    functions_aggregate::first_last::first_value_udaf,
+    logical_expr::{Aggregate, Distinct, Expr, LogicalPlan, Projection},
+};
+
+use super::super::{function, retag::told_type, types::Type};
+use crate::names::SemiStructured;
+
+/// What two equal values have in common, where that is not the value itself.
+pub(super) fn key(e: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
+    Ok(match told_type(e, schema) {
+        Some(Type::TimestampTz) => Some(function::cast(e.clone(), Type::TimestampLtz)),
+        Some(Type::Semi(SemiStructured::Variant)) => Some(function::call("__variant_key", vec![e.clone()])?),
+        _ => None,
+    })
+}
+
+/// GROUP BY and DISTINCT over such values, by their keys.
+pub(super) fn grouped(plan: LogicalPlan) -> Result<LogicalPlan> {
+    match plan {
+        LogicalPlan::Distinct(Distinct::All(input)) => {
+            let columns: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
+            let plain = columns.iter().map(|c| key(c, input.schema())).collect::<Result<Vec<_>>>()?.iter().all(Option::is_none);
+            if plain {
+                return Ok(LogicalPlan::Distinct(Distinct::All(input)));
+            }
+            by_keys(Aggregate::try_new(input, columns, vec![])?)
+        }
+        LogicalPlan::Aggregate(aggregate) => by_keys(aggregate),
+        other => Ok(other),
+    }
+}
+
+fn by_keys(aggregate: Aggregate) -> Result<LogicalPlan> {
+    let input = aggregate.input.schema().clone();
+    if aggregate.group_expr.iter().any(|e| matches!(e, Expr::GroupingSet(_))) {
+        return Ok(LogicalPlan::Aggregate(aggregate));
+    }
+    let keys = aggregate.group_expr.iter().map(|e| key(e, &input)).collect::<Result<Vec<_>>>()?;
+    if keys.iter().all(Option::is_none) {
+        return Ok(LogicalPlan::Aggregate(aggregate));
+    }
+    let output = aggregate.schema.clone();
+    let width = aggregate.group_expr.len();
+    let (mut groups, mut results) = (vec![], aggregate.aggr_expr.clone());
+    for (at, (e, key)) in aggregate.group_expr.iter().zip(&keys).enumerate() {
+        match key {
+            Some(key) => {
+                groups.push(key.clone().alias(format!("__KEY_{at}")));
+                results.push(first_value_udaf().call(vec![e.clone()]).alias(format!("__SHOWN_{at}")));
+            }
+            None => groups.push(e.clone()),
+        }
+    }
+    let inner = super::tag_results(LogicalPlan::Aggregate(Aggregate::try_new(aggregate.input, groups, results)?))?.data;
+    let made = inner.schema().columns();
+    let mut shown = made.len() - keys.iter().flatten().count();
+    let mut exprs = vec![];
+    for (at, (qualifier, field)) in output.iter().enumerate() {
+        let keyed = at < width && keys[at].is_some();
+        let column = match keyed {
+            true => {
+                shown += 1;
+                made[shown - 1].clone()
+            }
+            false => made[at].clone(),
+        };
+        let tagged = match keyed.then(|| told_type(&aggregate.group_expr[at], &input)).flatten() {
+            Some(of) => function::tag(Expr::Column(column), of),
+            None => Expr::Column(column),
+        };
+        let same = matches!(&tagged, Expr::Column(Column { relation, name, .. }) if relation.as_ref() == qualifier && name == field.name());
+        exprs.push(if same { tagged } else { tagged.alias_qualified(qualifier.cloned(), field.name()) });
+    }
+    Ok(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(inner))?))
+}
