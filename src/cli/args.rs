@@ -1,9 +1,12 @@
 //! What can be typed. No environment, no files: clap's description of the command line and nothing else.
 
+mod knowing;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::knowing::{CiArgs, CiOutput, DiffArgs, DiffOutput, FailOn, FindingsOutput, LineageArgs, LineageOutput, WatchArgs};
 use crate::{ingest::kafka::SinkAddress, simulate::eventsim::Moment};
 
 /// From Kafka topics, object stores and web charts to tested, served gold tables.
@@ -336,6 +339,50 @@ pub enum Command {
     },
     /// Read the project and report every fault in it
     Parse,
+    /// Type every model against its parents without reading data, and report every fault
+    #[command(after_help = "\
+Examples:
+  segue check
+  segue check --select state:modified+ --state prod-artifacts
+  segue check --output sarif > segue.sarif
+
+How bad a finding is: `checks:` in dbt_project.yml, e.g. `checks: {unused-source: error, missing-test: warn}`.
+Exit codes: 0 no errors, 1 a model has one, 2 the project cannot be read.")]
+    Check {
+        #[command(flatten)]
+        selecting: Selecting,
+        /// Shape of the findings
+        #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT", help_heading = "Options")]
+        output: FindingsOutput,
+    },
+    /// Which columns a column comes from, or goes into
+    #[command(after_help = "\
+Examples:
+  segue lineage top_songs.plays                  where it comes from
+  segue lineage charts.song_id --downstream      what depends on it
+  segue lineage top_songs --output mermaid       every column of a model")]
+    Lineage(LineageArgs),
+    /// Check a change as before a merge: types, then a build with tests in a throw-away warehouse
+    #[command(after_help = "\
+Examples:
+  segue ci                                            everything, without rows
+  segue ci --state prod-artifacts                     what the change touches
+  segue ci --full --junit junit.xml --sarif segue.sarif --markdown summary.md
+
+Exit codes: 0 all is well, 1 something failed, 2 the project cannot be read.")]
+    Ci(CiArgs),
+    /// Check and build what changes, on each save
+    #[command(after_help = "Examples:\n  segue watch\n  segue watch --depth 1\n  segue watch --no-build")]
+    Watch(WatchArgs),
+    /// What differs from an earlier version of the project, or between two tables
+    #[command(after_help = "\
+Examples:
+  segue diff                                     against the last commit
+  segue diff origin/main --output markdown       for a pull request
+  segue diff --state prod-artifacts --fail-on breaking
+  segue diff --data top_songs@previous top_songs what the last build changed
+  segue diff --data prod.orders dev.orders --key order_id")]
+    Diff(DiffArgs),
     /// List nodes
     #[command(
         visible_alias = "list",

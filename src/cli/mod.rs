@@ -7,11 +7,13 @@ mod args;
 mod artifacts;
 mod command;
 mod config;
+mod findings;
 mod interrupt;
 mod message;
 mod sampling;
 mod stateful;
 mod stdout;
+mod typed;
 mod workspace;
 
 use clap::Parser;

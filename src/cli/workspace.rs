@@ -63,6 +63,14 @@ pub(super) fn load(verb: &str, flags: &[(&str, bool)], config: &Config) -> Resul
 
 /// The same for an invocation that reads only some rows.
 pub(super) fn load_rows(verb: &str, flags: &[(&str, bool)], rows: Rows, config: &Config) -> Result<Arc<Project>, Failure> {
+    located(config)?;
+    let project = project::load(&LoadOptions { rows, ..config.load_options(verb, flags) })?;
+    warn(&project.warnings, config)?;
+    Ok(Arc::new(project))
+}
+
+/// There is a project where one is looked for.
+pub(super) fn located(config: &Config) -> Result<(), Failure> {
     if !config.project_dir.join("dbt_project.yml").is_file() {
         let fault = Diagnostic::error("project/no-project", format!("there is no `dbt_project.yml` in `{}`", config.project_dir.display()));
         let help = match config.project_above() {
@@ -71,9 +79,7 @@ pub(super) fn load_rows(verb: &str, flags: &[(&str, bool)], rows: Rows, config: 
         };
         return Err(fault.help(help).into());
     }
-    let project = project::load(&LoadOptions { rows, ..config.load_options(verb, flags) })?;
-    warn(&project.warnings, config)?;
-    Ok(Arc::new(project))
+    Ok(())
 }
 
 /// Shows warnings; with `--warn-error` they end the command.
@@ -127,7 +133,7 @@ fn user() -> Option<String> {
     Some(name.to_uppercase().chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect())
 }
 
-fn runtime() -> Result<Runtime, Failure> {
+pub(super) fn runtime() -> Result<Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         // templates see it as `thread_id`

@@ -74,6 +74,8 @@ pub struct ProjectFile {
     pub on_run_end: Vec<RunHook>,
     pub quoting: Quoting,
     pub flags: Map<String, Json>,
+    /// How bad what `segue check` finds is: `rule: off | warn | error`, as written.
+    pub checks: Vec<(String, String, Place)>,
     /// `None`: dbt's default comment; `Some(Null)`: none.
     pub query_comment: Option<Json>,
     /// `restrict-access`: protected models are for this package alone.
@@ -160,6 +162,7 @@ impl ProjectFile {
         }
         let vars = fields.mapping("vars").into_iter().collect();
         let flags = fields.mapping("flags").into_iter().collect();
+        let checks = fields.take("checks").map(|at| rules(at, fields.faults)).unwrap_or_default();
         let version = fields.string("version");
         let restrict_access = fields.boolean("restrict-access").unwrap_or_default();
         let query_comment = at.get("query-comment").map(|v| v.yaml.to_json());
@@ -217,6 +220,7 @@ impl ProjectFile {
             on_run_end,
             quoting,
             flags,
+            checks,
             query_comment,
             restrict_access,
             configs: IndexMap::new(),
@@ -252,6 +256,24 @@ impl ProjectFile {
         }
         (global, scoped)
     }
+}
+
+/// `checks:`: rules and how bad a finding is.
+fn rules(at: At<'_>, faults: &mut Diagnostics) -> Vec<(String, String, Place)> {
+    if !matches!(at.yaml.value, Value::Map(_)) {
+        faults.push(super::yaml::wrong_type(at, "`checks`", "a mapping of rules to `off`, `warn` or `error`"));
+        return vec![];
+    }
+    let rule = |entry: &super::yaml::Entry| {
+        let value = at.with(&entry.value);
+        // YAML reads `off` as a boolean
+        let text = match &entry.value.value {
+            Value::Bool(false) => Some("off".to_owned()),
+            _ => value.as_text(),
+        };
+        (entry.key.clone(), text.unwrap_or_default().trim().to_lowercase(), Place::new(at.file, entry.key_range.clone()))
+    };
+    at.entries().iter().map(rule).collect()
 }
 
 /// `--vars`: a YAML mapping.

@@ -98,6 +98,18 @@ async fn promised_types(task: &Task, columns: &[&Column]) -> Result<Vec<String>,
     Ok(outcome.schema.fields().iter().map(|f| Type::of(f).to_string()).collect())
 }
 
+/// The same comparison before anything runs: `given` are the columns of the model's query. A type that cannot be read is
+/// left to the warehouse.
+pub fn contract_differences(node: &crate::graph::Node, given: &[(String, String)]) -> Vec<[String; 4]> {
+    let enforced = node.config.all.get("contract").and_then(|c| c.get("enforced")).and_then(Json::as_bool) == Some(true);
+    let columns: Vec<&Column> = node.columns.values().collect();
+    let promised: Option<Vec<String>> = columns.iter().map(|c| Type::parse(c.data_type.as_deref()?).ok().map(|t| t.to_string())).collect();
+    match promised {
+        Some(promised) if enforced && !columns.is_empty() => differences(&columns, &promised, given),
+        _ => vec![],
+    }
+}
+
 /// `[column, type of the query, type of the contract, reason]`, by name as dbt sorts them.
 fn differences(columns: &[&Column], promised: &[String], given: &[(String, String)]) -> Vec<[String; 4]> {
     let same = |c: &Column, name: &str| if c.quote == Some(true) { c.name == name } else { c.name.eq_ignore_ascii_case(name) };

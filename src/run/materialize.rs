@@ -124,7 +124,10 @@ async fn stage(
     let (statements, prefix) = header_parts(header);
     for range in session.split(statements) {
         task.log_sql(&statements[range.clone()]);
-        session.execute(&task.commented(&statements[range])).await.map_err(|e| placed(e, &task.node, None, 0).note("in the `sql_header`"))?;
+        session
+            .execute(&task.commented(&statements[range]))
+            .await
+            .map_err(|e| placed(e, &task.node, None, 0).note("in the `sql_header`"))?;
     }
     let head = format!("create or replace table {staged} as (\n{prefix}\n");
     let sql = sql.trim_end().trim_end_matches(';');

@@ -90,7 +90,7 @@ async fn batch(
     let compiled = task.compile_in(progress, &task.node.id, world).await?;
     let how = match has_table {
         true => {
-            let moment = |t: DateTime<Utc>| format!("to_timestamp_ntz('{}')", t.format("%Y-%m-%d %H:%M:%S"));
+            let moment = |t: DateTime<Utc>| format!("to_timestamp_tz('{}+00:00')", t.format("%Y-%m-%d %H:%M:%S"));
             let column = &settings.event_time;
             let predicates = vec![format!("{column} >= {}", moment(batch.0)), format!("{column} < {}", moment(batch.1))];
             let strategy = Strategy::Replace { predicates };

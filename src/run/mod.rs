@@ -40,7 +40,8 @@ mod tests;
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 pub use cancel::Cancellation;
-pub use compile::{Compile, CompiledNode, Nowhere, Places};
+pub use compile::{Compile, CompiledNode, Nowhere, Places, placed, whole};
+pub use contract::contract_differences;
 pub use executor::execute;
 pub use freshness::Why;
 pub use introspection::Introspection;

@@ -285,7 +285,7 @@ impl Task {
         let node = &self.node;
         let mut path = self.context.options.target_dir.join(kind).join(&node.package).join(&node.original_file_path);
         if node.kind == ResourceType::UnitTest {
-            // a file declares many of them
+            // beside the tests that the same file declares: its path is a folder of them
             path.push(format!("{}.sql", node.name));
         } else if node.original_file_path.file_name() != node.path.file_name()
             && let Some(name) = node.path.file_name()

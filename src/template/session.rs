@@ -329,7 +329,8 @@ impl<'a> Session<'a> {
             (Rows::Between(from, to), Some(column)) => {
                 let moment = |t: &chrono::DateTime<chrono::Utc>| t.format("%Y-%m-%d %H:%M:%S").to_string();
                 let (from, to) = (moment(from), moment(to));
-                Some(format!("where {column} >= to_timestamp_ntz('{from}') and {column} < to_timestamp_ntz('{to}')"))
+                // with its zone: a column without one is read in the session's, as dbt does it on Snowflake
+                Some(format!("where {column} >= to_timestamp_tz('{from}+00:00') and {column} < to_timestamp_tz('{to}+00:00')"))
             }
             _ => None,
         }

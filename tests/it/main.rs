@@ -1,13 +1,16 @@
 //! The one integration test binary: `autotests = false` keeps linking to one, and leaves `tests/*.sql` to the project.
 
 mod bad_input;
+mod broken;
 mod charts;
 mod cli;
 mod fresh;
 mod interrupted;
 mod kafka;
 mod kill;
+mod knowing;
 mod materializations;
 mod sandbox;
 mod simulate;
 mod tidy;
+mod watching;

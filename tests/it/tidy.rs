@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Bottom to top: a stage imports from those before it only. ARCHITECTURE.md says why.
-const STAGES: [&str; 16] = [
+const STAGES: [&str; 18] = [
     "names",
     "diagnostic",
     "graph",
@@ -20,9 +20,11 @@ const STAGES: [&str; 16] = [
     "dialect",
     "lake",
     "engine",
+    "lineage",
     "ingest",
     "simulate",
     "run",
+    "typing",
     "report",
     "cli",
 ];

@@ -1,13 +1,17 @@
 //! One file per command, each calling one operation.
 
 mod catalog;
+mod check;
+mod ci;
 mod clean;
 mod compile;
 mod debug;
 mod deps;
+mod diff;
 mod freshness;
 pub(super) mod functions;
 mod init;
+mod lineage;
 mod ls;
 mod nodes;
 mod parse;
@@ -18,6 +22,9 @@ mod show;
 mod simulate;
 mod sql;
 mod version;
+mod watch;
+
+pub(super) use nodes::adapters;
 
 use super::{
     args::{Command, Docs, SourceCommand},
@@ -48,6 +55,11 @@ pub(super) fn run(command: Command, config: &Config) -> Result<i32, Failure> {
         }
         Command::Compile { selecting, inline, full_refresh } => compile::run(&selecting, inline.as_deref(), full_refresh, config),
         Command::Parse => parse::run(config),
+        Command::Check { selecting, output } => check::run(&selecting, output, config),
+        Command::Diff(args) => diff::run(&args, config),
+        Command::Ci(args) => ci::run(&args, config),
+        Command::Watch(args) => watch::run(&args, config),
+        Command::Lineage(args) => lineage::run(&args, config),
         Command::Ls { selecting, output, output_keys } => ls::run(&selecting, output, &output_keys, config),
         Command::Show { selecting, inline, limit, output } => show::run(&selecting, inline.as_deref(), limit, output, config),
         Command::Sql { statements, file, output, keep_going } => sql::run(&statements, file.as_deref(), output, keep_going, config),

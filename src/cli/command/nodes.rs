@@ -203,7 +203,7 @@ fn listener(project: &Project, events: UnboundedSender<Event>) -> StatementListe
 }
 
 /// Adapters of sources. Simulations are made by a stage that the registry does not know.
-fn adapters(project: &Project) -> AdapterFactory {
+pub(in crate::cli) fn adapters(project: &Project) -> AdapterFactory {
     let context = project.environment.context();
     let run_date = context.cli_vars.get("run_date").or_else(|| context.vars.get("run_date"));
     let run_date = run_date.and_then(|v| v.as_str()?.trim().parse().ok());

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `planner.rs` | text -> lowered statement -> logical plan; tables and views opened as they are named |
 //! | `execution.rs` | plans to rows or to data files |
+//! | `drafting.rs` | plans against described columns, without data |
 //! | `prepare.rs` | SQL functions, sequences, older versions, RESULT_SCAN |
 //! | `pivot.rs` | the values of PIVOT's ANY |
 //! | `publish.rs` | materializations: table, view, incremental strategies |
@@ -33,6 +34,7 @@ mod counter;
 mod ddl;
 mod definition;
 mod description;
+mod drafting;
 mod execution;
 mod fault;
 #[cfg(test)]
@@ -68,6 +70,7 @@ use ::datafusion::{
     prelude::SessionConfig,
 };
 use async_trait::async_trait;
+pub use drafting::{Drafted, Drafting, OPAQUE, scanned, schema_of};
 
 use super::{ColumnInfo, Engine, EngineError, Landing, LandingState, Lock, Publish, Published, RelationInfo, Session};
 use crate::{
@@ -105,6 +108,8 @@ pub(super) struct Inner {
     state: SessionState,
     default_schema: SchemaName,
     facts: Arc<Facts>,
+    /// Where queries are only planned: what is known of relations, over what the lake holds.
+    shapes: Option<Arc<drafting::Shapes>>,
 }
 
 impl Inner {
@@ -161,7 +166,7 @@ impl LocalEngine {
             m.schema = Some(default_schema.clone());
             m.user.clone_from(&options.user);
         });
-        Ok(Self { inner: Arc::new(Inner { lake, state, default_schema, facts }) })
+        Ok(Self { inner: Arc::new(Inner { lake, state, default_schema, facts, shapes: None }) })
     }
 
     /// The folder of the warehouse.

@@ -15,6 +15,9 @@ impl Inner {
         if found.wanted.is_empty() {
             return Ok(());
         }
+        if self.shapes.is_some() {
+            return Err(EngineError::new(super::OPAQUE, "the columns of PIVOT with ANY or a subquery depend on the rows"));
+        }
         let mut lists = vec![];
         for text in &found.wanted {
             let plan = self.plan_query(text, scope).await.map_err(|e| EngineError { at: None, ..e })?;

@@ -204,6 +204,11 @@ impl Inner {
         depth: usize,
     ) -> BoxFuture<'a, Result<Option<Arc<dyn TableProvider>>, EngineError>> {
         async move {
+            if let Some(shapes) = &self.shapes
+                && let Some(known) = shapes.provider(relation)?
+            {
+                return Ok(Some(known));
+            }
             if let Some(view) = self.lake.view(relation).map_err(fault::lake)? {
                 if depth > VIEW_DEPTH {
                     return Err(EngineError::new("sql/view-depth", format!("the view `{relation}` is defined through itself")));

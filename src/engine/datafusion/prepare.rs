@@ -54,6 +54,13 @@ impl Inner {
         scope.local.extend(local);
         scope.sequences.extend(prepared.sequences);
         for (name, relation, at) in prepared.versions {
+            // planned only: an older version has the columns of today
+            if let Some(shapes) = &self.shapes
+                && let Some(known) = shapes.provider(&relation)?
+            {
+                scope.local.insert(name, known);
+                continue;
+            }
             let table = self.existing_table(&relation).await?;
             let table = self.at_version(table, &at, &snapshot).await?;
             scope.local.insert(name, table.provider(&self.state, None).await.map_err(fault::lake)?);

@@ -1,0 +1,168 @@
+//! What is known before anything runs: types, lineage, differences between versions.
+
+use serde_json::{Value, json};
+
+use crate::sandbox::Sandbox;
+
+const SHOP: &str = "\
+-- file: seeds/items.csv
+id,name,price
+1,apple,1.50
+2,pear,2.25
+-- file: models/stg.sql
+select id, upper(name) as name, price from {{ ref('items') }}
+-- file: models/totals.sql
+select name, sum(price) as total from {{ ref('stg') }} where id > 0 group by name
+";
+
+#[test]
+fn a_sound_project_has_no_findings_and_nothing_is_built() {
+    let shop = Sandbox::new(SHOP);
+    shop.run(&["check"]).expect_code(0).expect_all(&["3 nodes checked", "0 errors, 0 warnings"]);
+    assert!(!shop.path().join("warehouse").exists());
+    let sarif: Value = serde_json::from_str(&shop.run(&["check", "-o", "sarif"]).expect_code(0).out).expect("JSON");
+    assert_eq!(sarif["runs"][0]["results"], json!([]));
+}
+
+#[test]
+fn all_faults_are_told_in_one_run_and_siblings_go_on() {
+    let shop = Sandbox::new(&format!(
+        "{SHOP}-- file: models/a.sql\nselect nope from {{{{ ref('stg') }}}}\n-- file: models/b.sql\nselect * from {{{{ ref('a') }}}}\n\
+         -- file: models/c.sql\nselect also from {{{{ ref('totals') }}}}\n\
+         -- file: models/d.sql\n{{% set rows = run_query('select 1') %}}\nselect {{% if execute %}}{{{{ rows.columns[0].values()[0] }}}}{{% else %}}1{{% endif %}} as x\n"
+    ));
+    let ran = shop.run(&["check"]).expect_code(1).expect_all(&["models/a.sql:1:8", "models/c.sql:1:8", "2 errors", "not typed: "]);
+    assert!(!ran.out.contains("models/b.sql"), "{}", ran.out);
+    shop.run(&["check", "-s", "c", "-o", "github"]).expect_code(1).expect_all(&["::error file=models/c.sql,line=1,endLine=1,col=8,"]);
+}
+
+/// Edges of a column as `from -> to (how)`.
+fn lineage(sandbox: &Sandbox, args: &[&str]) -> Vec<String> {
+    let ran = sandbox.run(&[&["lineage", "-q", "-o", "json"], args].concat()).expect_code(0);
+    let report: Value = serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{e}: {ran:?}"));
+    let end = |v: &Value| {
+        let node = v["node"].as_str().unwrap_or_default();
+        format!("{}.{}", node.rsplit('.').next().unwrap_or_default(), v["column"].as_str().unwrap_or_default())
+    };
+    let mut edges: Vec<String> = report["edges"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|e| format!("{} {}", end(&e["from"]), e["how"].as_str().unwrap_or_default()))
+        .collect();
+    edges.sort();
+    edges
+}
+
+#[test]
+fn columns_are_followed_up_and_down() {
+    let shop = Sandbox::new(SHOP);
+    assert_eq!(lineage(&shop, &["totals.total"]), ["items.ID copy", "items.PRICE copy", "stg.ID filter", "stg.PRICE aggregate"]);
+    assert_eq!(lineage(&shop, &["items.name", "--downstream"]), ["items.NAME transform", "stg.NAME copy"]);
+    shop.run(&["lineage", "totals.total", "-o", "mermaid"]).expect_code(0).expect_all(&["flowchart LR", "-->|aggregate|"]);
+    shop.run(&["lineage", "totals.total", "-o", "dot"]).expect_code(0).expect_all(&["digraph lineage", "style=dashed"]);
+    shop.run(&["lineage", "totals.totl"]).expect_code(2).expect_all(&["did you mean `total`?"]);
+}
+
+/// One model over the seed `items` and the model `stg`: origins of its column X.
+#[test]
+fn lineage_of_sql() {
+    let cases = [
+        ("select price as x from {{ ref('items') }}", "items.PRICE copy"),
+        ("select x from (select price as x, id from {{ ref('items') }})", "items.PRICE copy"),
+        ("with c as (select price as p from {{ ref('items') }}) select p as x from c", "items.PRICE copy"),
+        ("select price + id as x from {{ ref('items') }}", "items.ID transform, items.PRICE transform"),
+        ("select max(price) as x from {{ ref('items') }}", "items.PRICE aggregate"),
+        ("select max(price) + 1 as x from {{ ref('items') }} group by name", "items.PRICE aggregate"),
+        (
+            "select a.name as x from {{ ref('items') }} a join {{ ref('stg') }} b on a.id = b.id",
+            "items.ID filter, items.NAME copy, stg.ID filter",
+        ),
+        (
+            "select a.name as x from {{ ref('items') }} a left join {{ ref('stg') }} b using (id)",
+            "items.ID filter, items.NAME copy, stg.ID filter",
+        ),
+        ("select name as x from {{ ref('items') }} union all select name from {{ ref('stg') }}", "items.NAME copy, stg.NAME copy"),
+        (
+            "select row_number() over (partition by name order by id) as x from {{ ref('items') }}",
+            "items.ID transform, items.NAME transform",
+        ),
+        ("select sum(price) over (partition by name) as x from {{ ref('items') }}", "items.NAME filter, items.PRICE aggregate"),
+        ("select lag(price) over (order by id) as x from {{ ref('items') }}", "items.ID filter, items.PRICE transform"),
+        ("select f.value as x from {{ ref('items') }} i, lateral flatten(input => split(i.name, ',')) f", "items.NAME transform"),
+        (
+            "select price as x from {{ ref('items') }} where id in (select id from {{ ref('stg') }})",
+            "items.ID filter, items.PRICE copy, stg.ID filter",
+        ),
+        (
+            "select (select max(s.price) from {{ ref('stg') }} s where s.id = i.id) as x from {{ ref('items') }} i",
+            "items.ID filter, stg.ID filter, stg.PRICE aggregate",
+        ),
+        ("select case when id > 1 then name end as x from {{ ref('items') }}", "items.ID transform, items.NAME transform"),
+        ("select 1 as x from {{ ref('items') }}", ""),
+        ("select count(*) as x from {{ ref('items') }} where price > 1", "items.PRICE filter"),
+        (
+            "select name as x from {{ ref('items') }} qualify row_number() over (partition by id order by price) = 1",
+            "items.ID filter, items.NAME copy, items.PRICE filter",
+        ),
+        ("select price::varchar as x from {{ ref('items') }}", "items.PRICE transform"),
+        ("select * from (select id as x from {{ ref('items') }})", "items.ID copy"),
+        ("select * exclude (name) rename (price as x) from {{ ref('items') }}", "items.PRICE copy"),
+        (
+            "with recursive r as (select id as x from {{ ref('items') }} union all select x + 1 from r where x < 5) select x from r",
+            "items.ID transform",
+        ),
+        ("select listagg(name, ',') within group (order by id) as x from {{ ref('items') }}", "items.ID aggregate, items.NAME aggregate"),
+    ];
+    let files: String = cases.iter().enumerate().map(|(i, (sql, _))| format!("-- file: models/m{i}.sql\n{sql}\n")).collect();
+    let shop = Sandbox::new(&format!("{SHOP}{files}"));
+    shop.run(&["check"]).expect_code(0);
+    let mut wrong = vec![];
+    for (i, (sql, expect)) in cases.iter().enumerate() {
+        let found = lineage(&shop, &[&format!("m{i}.x"), "--depth", "1"]).join(", ");
+        if found != *expect {
+            wrong.push(format!("{sql}\n  expected {expect}\n  found    {found}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn versions_of_a_project_are_held_against_each_other() {
+    let shop = Sandbox::new(SHOP);
+    shop.run(&["check", "--target-path", "before"]).expect_code(0);
+    shop.run(&["diff", "--state", "before", "--fail-on", "any"]).expect_code(0).expect_all(&["no differences"]);
+    shop.write("models/stg.sql", "select id::varchar as id, upper(name) as name, price, 1 as one from {{ ref('items') }}\n");
+    shop.write("models/totals.sql", "select name, sum(price) as total from {{ ref('stg') }} group by name\n");
+    let expected = ["changed model stg, may break readers", "~ ID NUMBER(38,0) -> VARCHAR", "+ ONE NUMBER", "built on it: totals"];
+    shop.run(&["diff", "--state", "before"]).expect_code(0).expect_all(&expected);
+    shop.run(&["diff", "--state", "before", "--fail-on", "breaking", "-o", "markdown"]).expect_code(1).expect_all(&["| model `stg` |"]);
+}
+
+#[test]
+fn versions_of_a_table_are_held_against_each_other() {
+    let shop = Sandbox::new(SHOP);
+    shop.run(&["build"]).expect_code(0);
+    shop.write("seeds/items.csv", "id,name,price\n1,apple,1.75\n3,plum,0.50\n");
+    shop.run(&["seed"]).expect_code(0);
+    let ran = shop.run(&["diff", "--data", "items@previous", "items", "--key", "id", "-o", "json"]).expect_code(0);
+    let report: Value = serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{e}: {ran:?}"));
+    assert_eq!([&report["added"], &report["removed"], &report["changed"], &report["same"]], [1, 1, 1, 0]);
+    assert_eq!(report["columns"], json!([{"column": "PRICE", "changed": 1}]));
+    shop.run(&["diff", "--data", "items", "items"]).expect_code(2).expect_all(&["--key"]);
+}
+
+#[test]
+fn a_change_is_checked_as_before_a_merge() {
+    let shop = Sandbox::new(&format!(
+        "{SHOP}-- file: models/s.yml\nmodels:\n  - name: stg\n    columns:\n      - name: id\n        data_tests: [unique]\nunit_tests:\n  - name: sums\n    model: totals\n    given:\n      - input: ref('stg')\n        rows: [{{id: 1, name: a, price: 2}}]\n    expect:\n      rows: [{{name: a, total: 2}}]\n"
+    ));
+    shop.run(&["ci", "--junit", "junit.xml", "--markdown", "summary.md"]).expect_code(0).expect_all(&["unit tests  1 passed", "passed in"]);
+    assert!(!shop.path().join("warehouse").exists());
+    assert!(shop.read("junit.xml").contains("<testsuite name=\"unit tests\" tests=\"1\" failures=\"0\""));
+    assert!(shop.read("summary.md").contains("### segue ci: passed"));
+    shop.write("models/totals.sql", "select name, sum(price) + 1 as total from {{ ref('stg') }} group by name\n");
+    shop.run(&["ci"]).expect_code(1).expect_all(&["FAIL unit_test.shop.totals.sums", "FAILED"]);
+    shop.write("models/totals.sql", "select nope from {{ ref('stg') }}\n");
+    shop.run(&["ci", "-o", "sarif"]).expect_code(1).expect_all(&["sql/unknown-column"]);
+}
