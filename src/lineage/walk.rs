@@ -145,7 +145,8 @@ impl Walker<'_> {
         for from in &flow {
             merge(&mut all, from, Way::Transform);
         }
-        vec![Arc::new(all); width]
+        let all = Arc::new(all);
+        std::iter::repeat_n(all, width).collect()
     }
 
     fn scan(&mut self, scan: &TableScan) -> Flow {

@@ -239,7 +239,7 @@ impl Difference {
         lines.push("|---|---|---|---|---|".into());
         for node in &self.nodes {
             let mark = if node.is_breaking() { " (breaking)" } else { "" };
-            let columns: Vec<String> = node.columns.iter().map(|c| format!("{}", shown(c, true))).collect();
+            let columns: Vec<String> = node.columns.iter().map(|c| shown(c, true)).collect();
             lines.push(format!(
                 "| {} `{}` | {}{mark} | {} | {} | {} |",
                 node.kind,

@@ -83,13 +83,11 @@ pub(super) fn apply(project: &Project, typing: &mut Typing, rules: &Rules) {
     let mut found = rules.faults.clone();
     for node in project.graph.nodes().filter(own) {
         match node.kind {
-            ResourceType::Source if rules.is_on("unused-source") => {
-                if !project.graph.children(&node.id).any(|c| !matches!(c.kind, ResourceType::Test | ResourceType::UnitTest)) {
-                    found.push(
-                        Diagnostic::warning("check/unused-source", format!("nothing reads the source `{}`", node.name))
-                            .at(node.declared_at(), "declared here"),
-                    );
-                }
+            ResourceType::Source if rules.is_on("unused-source") && !is_read(project, &node.id) => {
+                found.push(
+                    Diagnostic::warning("check/unused-source", format!("nothing reads the source `{}`", node.name))
+                        .at(node.declared_at(), "declared here"),
+                );
             }
             ResourceType::Model => model(project, typing, rules, node, &mut found),
             _ => {}
@@ -112,6 +110,11 @@ pub(super) fn apply(project: &Project, typing: &mut Typing, rules: &Rules) {
         }
         None => true,
     });
+}
+
+/// By anything but tests.
+fn is_read(project: &Project, id: &NodeId) -> bool {
+    project.graph.children(id).any(|c| !matches!(c.kind, ResourceType::Test | ResourceType::UnitTest))
 }
 
 fn model(project: &Project, typing: &Typing, rules: &Rules, node: &Node, found: &mut Vec<Diagnostic>) {

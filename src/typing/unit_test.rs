@@ -14,7 +14,7 @@ pub(super) fn check(project: &Project, test: &Node, above: &dyn Fn(&NodeId) -> O
     let Some(model) = test.depends_on.iter().filter_map(|id| project.graph.node(id)).find(|n| n.kind == ResourceType::Model) else {
         return;
     };
-    let columns_of = |node: &Node| match above(&node.id).or_else(|| Some(State::Faulty)) {
+    let columns_of = |node: &Node| match above(&node.id) {
         Some(State::Typed(typed)) => Some(typed.columns.clone()),
         _ => None,
     };
