@@ -105,7 +105,7 @@ fn tighten(expr: &mut Expr) {
         let Expr::BinaryOp { left, .. } = leftmost else { return };
         leftmost = left;
     }
-    *right = Box::new(take(leftmost));
+    **right = take(leftmost);
     *leftmost = take(expr);
     *expr = whole;
 }
