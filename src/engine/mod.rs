@@ -86,7 +86,7 @@ pub enum RelationKind {
 pub struct RelationInfo {
     pub name: RelationName,
     pub kind: RelationKind,
-    /// Delta version of a table; changes with every commit. Of a view a digest of its SQL.
+    /// Of a table its id and Delta version (`id@7`), another with every commit; of a view a digest of its SQL.
     pub version: String,
     /// What [`Publish::properties`] of the last publish said.
     pub properties: BTreeMap<String, String>,

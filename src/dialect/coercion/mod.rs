@@ -419,6 +419,15 @@ fn rewrite(e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         }
         other => other,
     };
+    // a choice forgets what its results are, and whoever takes it as an argument has to know
+    let is_choice = matches!(&done, Expr::Case(_)) || matches!(&done, Expr::ScalarFunction(f) if CHOICES.contains(&f.name()));
+    let done = match told_type(&done, schema).filter(|of| is_choice && matches!(of, Type::TimestampTz | Type::Time)) {
+        Some(of) => {
+            changed = true;
+            function::tag(done, of)
+        }
+        None => done,
+    };
     Ok(if changed { Transformed::yes(done) } else { Transformed::no(done) })
 }
 

@@ -276,9 +276,16 @@ fn rewrite(name: &str, mut c: Call) -> Result<Expr, SqlError> {
             c.arity(name, 3..=3)?;
             case(vec![(c.take(0), c.take(1))], Some(c.take(2)))
         }
-        "nvl" | "ifnull" => {
-            c.arity(name, 2..=2)?;
-            c.named("coalesce")
+        "nvl" | "ifnull" | "coalesce" => {
+            c.arity(name, if name == "coalesce" { 1..=usize::MAX } else { 2..=2 })?;
+            let is_text = |e: &Expr| matches!(e, Expr::Value(v) if matches!(v.value, Value::SingleQuotedString(_)));
+            if !c.args.iter().skip(1).any(is_text) {
+                return Ok(c.named("coalesce"));
+            }
+            // a text takes the type of what it stands in for, which COALESCE of the planner does not know
+            let mut values: Vec<Expr> = c.args.drain(..).collect();
+            let last = values.pop();
+            case(values.into_iter().map(|v| (Expr::IsNotNull(Box::new(nested(v.clone()))), v)).collect(), last)
         }
         "nvl2" => {
             c.arity(name, 3..=3)?;

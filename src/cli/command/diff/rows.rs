@@ -160,7 +160,8 @@ fn side(workspace: &Workspace, text: &str) -> Result<Side, Failure> {
         Some("previous") => {
             let schemas = [relation.schema_name()];
             let all = workspace.runtime.block_on(workspace.engine.relations(&schemas)).map_err(of_engine)?;
-            let newest: u64 = all.iter().find(|r| r.name == relation).and_then(|r| r.version.parse().ok()).unwrap_or_default();
+            let newest: u64 =
+                all.iter().find(|r| r.name == relation).and_then(|r| r.version.rsplit('@').next()?.parse().ok()).unwrap_or_default();
             if newest == 0 {
                 return Err(Failure::of_work(Diagnostic::error("cli/diff", format!("`{relation}` has no earlier version"))));
             }
