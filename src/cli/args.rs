@@ -208,7 +208,7 @@ pub struct Running {
     #[arg(short, long, help_heading = "Options")]
     pub full_refresh: bool,
     /// Build fresh nodes too: those whose inputs have not changed
-    #[arg(long)]
+    #[arg(long, help_heading = "Options")]
     pub force: bool,
     /// Keep failing rows of tests as tables
     #[arg(long, help_heading = "Options")]

@@ -225,15 +225,37 @@ async fn continued(task: &Task, relation: &RelationName) -> Option<Vec<String>> 
     (asks_itself && is_filtered(&forms[0], &forms[1])).then_some(forms)
 }
 
-/// Whether `filtered` is `whole` with one condition put in.
+/// Whether `filtered` is `whole` with something put in: conditions, CTEs that they ask; but no columns.
 fn is_filtered(whole: &str, filtered: &str) -> bool {
     let (whole, filtered) = (state::normalise(whole), state::normalise(filtered));
-    let same = |(a, b): &(char, char)| a == b;
-    let before: usize = whole.chars().zip(filtered.chars()).take_while(same).map(|(c, _)| c.len_utf8()).sum();
-    let (rest, longer) = (whole[before..].trim_start(), &filtered[before..]);
-    let Some(added) = longer.strip_suffix(rest) else { return false };
-    let first: String = added.trim_start().chars().take_while(|c| c.is_ascii_alphabetic()).collect();
-    ["WHERE", "AND", "QUALIFY", "HAVING"].iter().any(|word| first.eq_ignore_ascii_case(word))
+    let (whole, filtered) = (words(&whole), words(&filtered));
+    let mut longer = false;
+    let only_more = similar::capture_diff_slices(similar::Algorithm::Myers, &whole, &filtered).into_iter().all(|op| match op {
+        similar::DiffOp::Equal { .. } => true,
+        similar::DiffOp::Insert { new_index, new_len, .. } => {
+            longer = true;
+            // `, landed as (...)` before a comma is `landed as (...),` behind one; a lone `, x` is one more column
+            filtered[new_index] != "," || filtered.get(new_index + new_len) == Some(&",")
+        }
+        similar::DiffOp::Delete { .. } | similar::DiffOp::Replace { .. } => false,
+    });
+    only_more && longer
+}
+
+/// Names and numbers as wholes, everything else by the character.
+fn words(text: &str) -> Vec<&str> {
+    let mut words = vec![];
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | '.');
+        let length = if is_word(c) { rest.find(|c| !is_word(c)).unwrap_or(rest.len()) } else { c.len_utf8() };
+        let (word, more) = rest.split_at(length);
+        if !c.is_whitespace() {
+            words.push(word);
+        }
+        rest = more;
+    }
+    words
 }
 
 fn as_incremental(incremental: bool) -> World {
@@ -329,17 +351,21 @@ mod tests {
     use super::is_filtered;
 
     #[test]
-    fn a_filter_is_one_condition_more() {
+    fn a_filter_is_something_more() {
         const WHOLE: &str = "select a, sum(b) as b from t group by a";
         for (filtered, expect) in [
             ("select a, sum(b) as b from t\nwhere d > (select max(d) from m) group by a", true),
             ("select a, sum(b) as b from t group by a having a > (select max(a) from m)", true),
             ("select a from t where d > 1 group by a", false),
-            ("select a, sum(b) as b from t group by a union all select a, b from m", false),
+            ("select a, sum(b) as b, 1 as c from t where a > (select max(a) from m) group by a", false),
             (WHOLE, false),
         ] {
             assert_eq!(is_filtered(WHOLE, filtered), expect, "{filtered}");
         }
         assert!(is_filtered("select a from t where b", "select a from t where b and c > (select 1 from m)"));
+        assert!(is_filtered(
+            "with x as (select 1), y as (select 2) select * from y",
+            "with x as (select 1), held as (select a, b from m), y as (select 2) select * from y join held on a = b"
+        ));
     }
 }

@@ -220,8 +220,12 @@ impl Task {
             };
             let who = match context.deps.engine.lock(relation, &holder).await.map_err(fault)? {
                 Lock::Held(lock) => {
-                    if told {
-                        // the other build has made what this one was going to make, and what it reads
+                    // another build has made what this one was going to make, and what it reads: while this one waited, or
+                    // before it came here. Rows that only go on with a table must never take its place
+                    let missed = !told && !context.catalog.has(relation) && {
+                        context.deps.engine.columns(relation).await.map_err(fault)?.is_some()
+                    };
+                    if told || missed {
                         context.catalog.forget_all();
                     }
                     return Ok(Some(lock));

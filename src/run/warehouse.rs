@@ -59,6 +59,11 @@ impl Catalog {
         self.relations.lock().insert(name.clone(), info);
     }
 
+    /// Whether the relation is known to exist, without a look.
+    pub(super) fn has(&self, name: &RelationName) -> bool {
+        self.relations.lock().contains_key(name)
+    }
+
     /// Something else than the run changed the relation, or may have: it is looked at again.
     pub(super) fn forget(&self, name: &RelationName) {
         self.relations.lock().remove(name);

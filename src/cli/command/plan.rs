@@ -105,6 +105,7 @@ fn listing(forecasts: &[Forecast], history: &HashMap<NodeId, History>) -> String
     let fresh = forecasts.len() - stale.len();
     let seconds: f64 = stale.iter().filter_map(|f| history.get(&f.label.id)?.seconds).sum();
     let head = match stale.len() {
+        0 if forecasts.is_empty() => "Nothing is selected.".to_owned(),
         0 => "Nothing would be built: all is fresh.".to_owned(),
         _ => {
             let time = if seconds >= 0.05 { format!(", {seconds:.1}s of work the last time") } else { String::new() };
