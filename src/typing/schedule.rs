@@ -1,7 +1,7 @@
 //! Nodes in the order of the graph on a few threads: a node is drafted when all that it needs has been.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
 };
 
@@ -41,7 +41,7 @@ pub(super) fn all(project: &Arc<Project>, tools: &Tools) -> Typing {
     board.ready = (0..ids.len()).filter(|i| board.waiting[*i] == 0).collect();
     let (board, wake) = (Mutex::new(board), Condvar::new());
     let states: Mutex<HashMap<NodeId, State>> = Mutex::default();
-    let findings: Mutex<Diagnostics> = Mutex::default();
+    let findings: Mutex<BTreeMap<usize, Diagnostics>> = Mutex::default();
     let work = || {
         loop {
             let next = {
@@ -61,7 +61,7 @@ pub(super) fn all(project: &Arc<Project>, tools: &Tools) -> Typing {
                 let above = |id: &NodeId| states.lock().get(id).cloned();
                 let state = draft::node(project, tools, node, &above, &mut faults);
                 states.lock().insert(node.id.clone(), state);
-                findings.lock().extend(faults);
+                findings.lock().insert(next, faults);
             }
             let mut held = board.lock();
             held.open -= 1;
@@ -82,7 +82,21 @@ pub(super) fn all(project: &Arc<Project>, tools: &Tools) -> Typing {
             let _ = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);
         }
     });
-    let mut typing = Typing { findings: findings.into_inner(), ..Typing::default() };
+    let mut findings = findings.into_inner();
+    // a table that is read by its name alone, without a reference, may have been typed later than its reader: whether it is
+    // there is said when all are
+    let unknown = |faults: &Diagnostics| faults.0.iter().any(|d| d.code == "sql/unknown-table");
+    let again: Vec<usize> = findings.iter().filter(|(_, faults)| unknown(faults)).map(|(at, _)| *at).collect();
+    for at in again {
+        let Some(node) = project.graph.node(ids[at]) else { continue };
+        let mut faults = Diagnostics::default();
+        let above = |id: &NodeId| states.lock().get(id).cloned();
+        let state = draft::node(project, tools, node, &above, &mut faults);
+        states.lock().insert(node.id.clone(), state);
+        findings.insert(at, faults);
+    }
+    let mut typing = Typing::default();
+    findings.into_values().for_each(|faults| typing.findings.extend(faults));
     for (id, state) in states.into_inner() {
         match state {
             State::Typed(typed) => drop(typing.nodes.insert(id, typed)),
