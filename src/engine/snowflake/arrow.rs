@@ -119,7 +119,8 @@ fn column_of(array: &ArrayRef, column: &ResultColumn, field: &Field) -> Result<A
             _ => crate::dialect::moment::stored_times(array).map_err(|e| broken(&e.to_string())),
         },
         Type::TimestampNtz | Type::TimestampLtz => {
-            let micros = moments(array, column)?.into_iter().map(|m| m.map(|(nanos, _)| i64::try_from(nanos.div_euclid(1000)).unwrap_or(0)));
+            let micros =
+                moments(array, column)?.into_iter().map(|m| m.map(|(nanos, _)| i64::try_from(nanos.div_euclid(1000)).unwrap_or(0)));
             let stamps: TimestampMicrosecondArray = micros.collect();
             cast(&(Arc::new(stamps) as ArrayRef), field.data_type()).map_err(|e| broken(&e.to_string()))
         }
@@ -171,9 +172,8 @@ fn number(array: &ArrayRef, column: &ResultColumn, field: &Field) -> Result<Arra
         DataType::Decimal128(_, sent) if matches!(wanted, DataType::Int64) => {
             let unit = 10_i128.pow(u32::try_from(*sent).unwrap_or(0));
             let values = array.as_primitive::<Decimal128Type>().iter();
-            let values: Result<Int64Array, EngineError> = values
-                .map(|v| v.map(|v| i64::try_from(v / unit).map_err(|_| too_wide(&column.name))).transpose())
-                .collect();
+            let values: Result<Int64Array, EngineError> =
+                values.map(|v| v.map(|v| i64::try_from(v / unit).map_err(|_| too_wide(&column.name))).transpose()).collect();
             Ok(Arc::new(values?))
         }
         _ => cast(array, wanted).map_err(failed),

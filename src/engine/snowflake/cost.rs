@@ -54,4 +54,3 @@ fn credits_per_hour(size: &str) -> f64 {
         _ => 0.0,
     }
 }
-

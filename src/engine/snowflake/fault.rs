@@ -27,7 +27,10 @@ pub(super) fn of_answer(answer: &Json, code: &str, sql: &str) -> EngineError {
     fault.at = at;
     fault.help = help.map(str::to_owned);
     if !number.is_empty() {
-        fault.notes.push(format!("Snowflake's error {code}{}", answer.pointer("/data/queryId").and_then(Json::as_str).map(|q| format!(", query {q}")).unwrap_or_default()));
+        fault.notes.push(format!(
+            "Snowflake's error {code}{}",
+            answer.pointer("/data/queryId").and_then(Json::as_str).map(|q| format!(", query {q}")).unwrap_or_default()
+        ));
     }
     fault
 }

@@ -1,4 +1,8 @@
-//! Changes of a table's rows: one transaction with the record of them, which fails when somebody else changed the table meanwhile.
+//! Changes of a table's rows.
+//!
+//! Where doing them twice would show (rows are appended, or deleted and inserted), the change and the record of it are one
+//! transaction, which fails when somebody else changed the table meanwhile. A MERGE and an INSERT OVERWRITE are one statement, and
+//! two builds at once end where one would: they commit by themselves, and the record follows.
 
 use std::collections::HashMap;
 
@@ -6,9 +10,9 @@ use uuid::Uuid;
 
 use super::{
     Inner,
-
     ledger::Entry,
     publish::{Work, bare, entry_of},
+    quoted,
 };
 use crate::{
     engine::{ColumnInfo, Content, EngineError, Publish, Published, RelationKind, Strategy},
@@ -46,7 +50,10 @@ impl Inner {
             Strategy::DeleteInsert { .. } | Strategy::Replace { .. } => Some(self.staged(work, query).await?),
             Strategy::Append | Strategy::InsertOverwrite | Strategy::Merge { .. } => None,
         };
-        work.run("begin").await?;
+        let by_itself = matches!(strategy, Strategy::Merge { .. } | Strategy::InsertOverwrite);
+        if !by_itself {
+            work.run("begin").await?;
+        }
         let changed = self.change(work, relation, query, &columns, strategy, staged.as_deref()).await;
         let rows = match changed {
             Ok(rows) => rows,
@@ -55,25 +62,22 @@ impl Inner {
                 return Err(e);
             }
         };
-        let recorded = match &before {
-            Some(before) => self.ledger.replace(&mut work.lease, relation, before, &entry).await?,
-            None => {
-                self.ledger.write(&mut work.lease, relation, &entry).await?;
-                true
+        if by_itself {
+            self.ledger.write(&mut work.lease, relation, &entry).await?;
+        } else {
+            if !self.ledger.replace(&mut work.lease, relation, before.as_ref(), &entry).await? {
+                work.run("rollback").await?;
+                drop_staged(work, staged.as_deref()).await;
+                let theirs = self.ledger.entry_now(&mut work.lease, relation).await?;
+                let who = theirs.and_then(|e| e.properties.get(crate::state::INVOCATION).cloned());
+                let who = who.map_or(String::new(), |w| format!(" (run {w})"));
+                self.known.forget_all();
+                return Err(EngineError::new("engine/conflict", format!("another build changed `{relation}` meanwhile{who}"))
+                    .help("nothing of this change was published; run it again"));
             }
-        };
-        if !recorded {
-            work.run("rollback").await?;
-            drop_staged(work, staged.as_deref()).await;
-            let theirs = self.ledger.entry_now(&mut work.lease, relation).await?;
-            let who = theirs.and_then(|e| e.properties.get(crate::state::INVOCATION).cloned());
-            let who = who.map_or(String::new(), |w| format!(" (run {w})"));
-            self.known.forget_all();
-            return Err(EngineError::new("engine/conflict", format!("another build changed `{relation}` meanwhile{who}"))
-                .help("nothing of this change was published; run it again"));
+            work.run("commit").await?;
+            self.ledger.stamp(&mut work.lease, relation, &entry.version).await?;
         }
-        work.run("commit").await?;
-        self.ledger.stamp(&mut work.lease, relation, &entry.version).await?;
         drop_staged(work, staged.as_deref()).await;
         self.known.published(relation, RelationKind::Table);
         self.upkeep(work, publish, RelationKind::Table).await?;
@@ -100,7 +104,7 @@ impl Inner {
         strategy: &Strategy,
         staged: Option<&str>,
     ) -> Result<Option<u64>, EngineError> {
-        let list = columns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let list = columns.iter().map(|c| quoted(c.as_str())).collect::<Vec<_>>().join(", ");
         let insert = |overwrite: &str| format!("insert {overwrite}into {relation} ({list})\n(\nselect {list} from (\n");
         match strategy {
             Strategy::Append => Ok(work.around(&insert(""), query, "\n)\n)").await?.rows_affected()),
@@ -111,14 +115,12 @@ impl Inner {
                     Some(some) => some.iter().map(|c| Identifier::parse(c)).collect(),
                     None => columns.to_vec(),
                 };
-                let set = updated.iter().map(|c| format!("{c} = {NEW}.{c}")).collect::<Vec<_>>().join(", ");
-                let values = columns.iter().map(|c| format!("{NEW}.{c}")).collect::<Vec<_>>().join(", ");
+                let set = updated.iter().map(|c| quoted(c.as_str())).map(|c| format!("{c} = {NEW}.{c}")).collect::<Vec<_>>().join(", ");
+                let values = columns.iter().map(|c| format!("{NEW}.{}", quoted(c.as_str()))).collect::<Vec<_>>().join(", ");
                 let update = if set.is_empty() { String::new() } else { format!("when matched then update set {set}\n") };
                 let head = format!("merge into {relation} as {OLD}\nusing (\n");
-                let tail = format!(
-                    "\n) as {NEW}\non {}\n{update}when not matched then insert ({list}) values ({values})",
-                    on.join(" and ")
-                );
+                let tail =
+                    format!("\n) as {NEW}\non {}\n{update}when not matched then insert ({list}) values ({values})", on.join(" and "));
                 Ok(work.around(&head, query, &tail).await?.rows_affected())
             }
             Strategy::DeleteInsert { unique_key, predicates } => {
@@ -175,11 +177,11 @@ impl Inner {
         }
         for column in &added {
             let kind = given.get(*column).map_or("VARCHAR", String::as_str);
-            work.run(&format!("alter table {relation} add column {column} {kind}")).await?;
+            work.run(&format!("alter table {relation} add column {} {kind}", quoted(column.as_str()))).await?;
         }
         if rule == OnSchemaChange::SyncAllColumns {
             for column in &missing {
-                work.run(&format!("alter table {relation} drop column {column}")).await?;
+                work.run(&format!("alter table {relation} drop column {}", quoted(column.as_str()))).await?;
             }
         }
         self.known.published(relation, RelationKind::Table);
@@ -202,4 +204,3 @@ async fn drop_staged(work: &mut Work<'_>, staged: Option<&str>) {
 fn same(keys: &[String]) -> Vec<String> {
     keys.iter().map(|k| format!("{NEW}.{k} = {OLD}.{k}")).collect()
 }
-

@@ -5,17 +5,11 @@ use std::collections::BTreeMap;
 use futures::{StreamExt, stream};
 use uuid::Uuid;
 
-use super::{
-    Inner,
-    ledger::Entry,
-    literal,
-    publish::Work,
-    stage::declarations,
-};
+use super::{Inner, ledger::Entry, literal, publish::Work, quoted, stage::declarations};
 use crate::{
     dialect::types::Type,
     engine::{ColumnInfo, EngineError, Landing, LandingState, Physical, Published, RelationKind},
-    names::{Identifier, RelationName},
+    names::RelationName,
 };
 
 impl Inner {
@@ -73,7 +67,7 @@ impl Inner {
             work.run(&format!("delete from {table}")).await?;
         } else if let Some(replace) = landing.replace.as_ref().filter(|r| !r.values.is_empty()) {
             let list = replace.values.iter().map(|v| literal(v)).collect::<Vec<_>>().join(", ");
-            let column = Identifier::exact(replace.column.as_str());
+            let column = quoted(&replace.column);
             work.run(&format!("delete from {table} where {column}::varchar in ({list})")).await?;
         }
         let mut rows = 0;
@@ -81,16 +75,13 @@ impl Inner {
             self.copy_from(work, table, &landing.schema, stage).await?;
             rows = loaded.rows;
         }
-        let recorded = match &before {
-            Some(before) => self.ledger.replace(&mut work.lease, table, before, &entry).await?,
-            None => {
-                self.ledger.write(&mut work.lease, table, &entry).await?;
-                true
-            }
-        };
+        let recorded = self.ledger.replace(&mut work.lease, table, before.as_ref(), &entry).await?;
         if !recorded {
             work.run("rollback").await?;
-            return Err(EngineError { transient: true, ..EngineError::new("engine/conflict", format!("another build landed rows in `{table}` meanwhile")) });
+            return Err(EngineError {
+                transient: true,
+                ..EngineError::new("engine/conflict", format!("another build landed rows in `{table}` meanwhile"))
+            });
         }
         work.run("commit").await?;
         self.ledger.stamp(&mut work.lease, table, &entry.version).await?;
@@ -121,14 +112,14 @@ impl Inner {
         let table = &landing.table;
         let gone = present.iter().find(|c| landing.schema.field_with_name(c.name.as_str()).is_err());
         if let Some(gone) = gone {
-            let message = format!("the columns of the landing table `{table}` are not those of its adapter: `{}` differs", gone.name.as_str());
+            let message =
+                format!("the columns of the landing table `{table}` are not those of its adapter: `{}` differs", gone.name.as_str());
             return Err(EngineError::new("engine/landing-schema", message)
                 .help("`segue ingest --full-refresh` ingests it anew with the new columns"));
         }
         for field in landing.schema.fields() {
             if !present.iter().any(|c| c.name.as_str() == field.name()) {
-                let name = Identifier::exact(field.name().as_str());
-                work.run(&format!("alter table {table} add column {name} {}", Type::of(field))).await?;
+                work.run(&format!("alter table {table} add column {} {}", quoted(field.name()), Type::of(field))).await?;
             }
         }
         Ok(())

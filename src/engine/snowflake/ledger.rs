@@ -134,18 +134,33 @@ impl Ledger {
         Ok(())
     }
 
-    /// Records a relation if it is still what `before` says; else somebody else changed it meanwhile.
-    pub(super) async fn replace(&self, lease: &mut Lease, relation: &RelationName, before: &Entry, entry: &Entry) -> Result<bool, EngineError> {
-        let values = values(entry);
+    /// Records a relation within a transaction, if it is still what `before` says; else somebody else changed it meanwhile.
+    pub(super) async fn replace(
+        &self,
+        lease: &mut Lease,
+        relation: &RelationName,
+        before: Option<&Entry>,
+        entry: &Entry,
+    ) -> Result<bool, EngineError> {
+        let (values, name, table) = (values(entry), literal(&relation.to_string()), self.relations());
+        let Some(before) = before else {
+            // whoever else does so at the same time waits here
+            let others = lease.run(&format!("delete from {table} where RELATION = {name}")).await?.rows_affected();
+            let insert = format!(
+                "insert into {table} (RELATION, VERSION, WRITTEN_AT, PROPERTIES, SEQUENCE, POSITION) \
+                 select {name}, {}, current_timestamp(), {}, {}, {}",
+                values[0], values[1], values[2], values[3]
+            );
+            lease.run(&insert).await?;
+            return Ok(others.unwrap_or(0) == 0);
+        };
         let sql = format!(
-            "update {} set VERSION = {}, WRITTEN_AT = current_timestamp(), PROPERTIES = {}, SEQUENCE = {}, POSITION = {} \
-             where RELATION = {} and VERSION = {}",
-            self.relations(),
+            "update {table} set VERSION = {}, WRITTEN_AT = current_timestamp(), PROPERTIES = {}, SEQUENCE = {}, POSITION = {} \
+             where RELATION = {name} and VERSION = {}",
             values[0],
             values[1],
             values[2],
             values[3],
-            literal(&relation.to_string()),
             literal(&before.version),
         );
         Ok(lease.run(&sql).await?.rows_affected() != Some(0))

@@ -207,3 +207,8 @@ impl Engine for SnowflakeEngine {
 pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
+
+/// A stored column name as SQL writes it: always in quotes, since it may be a reserved word.
+pub(super) fn quoted(column: &str) -> String {
+    format!("\"{}\"", column.replace('"', "\"\""))
+}

@@ -4,14 +4,7 @@
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
-use super::{
-    Inner, fault,
-    lease::Lease,
-    ledger::Entry,
-    literal,
-    query::Statement,
-    result::Reply,
-};
+use super::{Inner, fault, lease::Lease, ledger::Entry, literal, query::Statement, quoted, result::Reply};
 use crate::{
     engine::{Content, EngineError, How, Physical, Publish, Published, RelationKind},
     names::{Identifier, RelationName},
@@ -146,8 +139,8 @@ impl Inner {
                 .iter()
                 .map(|c| {
                     let comment = publish.column_comments.iter().find(|(n, _)| names_column(n, &c.name)).map(|(_, text)| text);
-                    let name = Identifier::exact(c.name.as_str());
-                    comment.map_or_else(|| name.to_string(), |text| format!("{name} comment {}", literal(text)))
+                    let name = quoted(&c.name);
+                    comment.map_or_else(|| name.clone(), |text| format!("{name} comment {}", literal(text)))
                 })
                 .collect();
             columns = format!(" ({})", list.join(", "));
@@ -199,7 +192,7 @@ impl Inner {
                     .iter()
                     .map(|c| {
                         let not_null = if publish.not_null.iter().any(|n| names_column(n, &c.name)) { " not null" } else { "" };
-                        format!("{} {}{not_null}", Identifier::exact(c.name.as_str()), c.declared())
+                        format!("{} {}{not_null}", quoted(&c.name), c.declared())
                     })
                     .collect();
                 format!(" ({})", list.join(", "))

@@ -44,7 +44,10 @@ impl Statement {
 pub(super) enum Unanswered {
     Failed(EngineError),
     /// The session has ended; `begun` when the statement may have run all the same.
-    Gone { begun: bool, error: EngineError },
+    Gone {
+        begun: bool,
+        error: EngineError,
+    },
 }
 
 impl From<EngineError> for Unanswered {
@@ -88,9 +91,7 @@ pub(super) async fn run(link: &Arc<Link>, login: &Arc<Login>, sequence: &Sequenc
                 let call = Call { path: "/queries/v1/query-request", parameters, token: Some(token.clone()), patience };
                 link.transport.post(call, &body).await
             }
-            Next::Ask(path) => {
-                link.transport.get(Call { path, parameters: vec![], token: Some(token.clone()), patience }).await
-            }
+            Next::Ask(path) => link.transport.get(Call { path, parameters: vec![], token: Some(token.clone()), patience }).await,
         };
         let Answer { body: answered, repeated } = answer?;
         begun |= repeated;

@@ -77,7 +77,9 @@ impl Reply {
         };
         let chunk = |c: &Json| Some(Chunk { url: c.get("url")?.as_str()?.to_owned() });
         let chunks = match data.get_mut("chunks").map(Json::take) {
-            Some(Json::Array(list)) => list.iter().map(|c| chunk(c).ok_or_else(|| broken("a chunk has no address"))).collect::<Result<_, _>>()?,
+            Some(Json::Array(list)) => {
+                list.iter().map(|c| chunk(c).ok_or_else(|| broken("a chunk has no address"))).collect::<Result<_, _>>()?
+            }
             _ => vec![],
         };
         let mut headers: Vec<(String, String)> = match data.get("chunkHeaders") {
@@ -167,7 +169,8 @@ async fn fetch(link: &Link, url: &str, headers: &[(String, String)]) -> Result<V
                 attempt += 1;
                 let lasting = e.status().is_some_and(|s| s.is_client_error() && s.as_u16() != 429 && s.as_u16() != 408);
                 if lasting || attempt >= CHUNK_ATTEMPTS {
-                    let mut fault = EngineError::new("engine/unreachable", format!("a part of the result could not be fetched: {}", e.without_url()));
+                    let mut fault =
+                        EngineError::new("engine/unreachable", format!("a part of the result could not be fetched: {}", e.without_url()));
                     fault.transient = !lasting;
                     return Err(fault);
                 }

@@ -90,10 +90,8 @@ fn narrowed(outcome: Outcome, columns: &[column::ResultColumn]) -> Result<Outcom
     let fits = |i: usize| {
         outcome.batches.iter().all(|b| b.column(i).as_primitive::<Decimal128Type>().iter().flatten().all(|v| i64::try_from(v).is_ok()))
     };
-    let changed: Vec<usize> = (0..columns.len())
-        .filter(|i| outcome.schema.field(*i).data_type() != narrow.field(*i).data_type())
-        .filter(|i| fits(*i))
-        .collect();
+    let changed: Vec<usize> =
+        (0..columns.len()).filter(|i| outcome.schema.field(*i).data_type() != narrow.field(*i).data_type()).filter(|i| fits(*i)).collect();
     if changed.is_empty() {
         return Ok(outcome);
     }

@@ -13,10 +13,17 @@ use crate::engine::EngineError;
 pub(super) enum Credentials {
     Password(String),
     /// A private key in PEM (PKCS#8, encrypted or not), and what opens it.
-    KeyPair { pem: String, passphrase: Option<String> },
+    KeyPair {
+        pem: String,
+        passphrase: Option<String>,
+    },
     OAuth(String),
     /// A refresh token of a registered client, exchanged for a token at the account.
-    Refresh { client_id: String, client_secret: String, refresh_token: String },
+    Refresh {
+        client_id: String,
+        client_secret: String,
+        refresh_token: String,
+    },
     AccessToken(String),
 }
 
@@ -207,7 +214,10 @@ mod tests {
             (json!({"password": 1, "host": "127.0.0.1", "port": 99, "protocol": "http"}), "ORG_X-ACC http://127.0.0.1:99 password"),
             (json!({"private_key": "QUJD"}), "ORG_X-ACC https://org-x-acc.snowflakecomputing.com key"),
             (json!({"authenticator": "oauth", "token": "t"}), "ORG_X-ACC https://org-x-acc.snowflakecomputing.com oauth"),
-            (json!({"authenticator": "programmatic_access_token", "token": "t"}), "ORG_X-ACC https://org-x-acc.snowflakecomputing.com token"),
+            (
+                json!({"authenticator": "programmatic_access_token", "token": "t"}),
+                "ORG_X-ACC https://org-x-acc.snowflakecomputing.com token",
+            ),
         ] {
             assert_eq!(show(&base(more).expect("settings")), expect);
         }

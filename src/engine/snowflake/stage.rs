@@ -22,13 +22,11 @@ use super::{
     ledger::Entry,
     literal,
     publish::{Work, temporary_name},
+    quoted,
     upload::upload,
 };
 use crate::{
-    dialect::{
-        moment::tz_of,
-        types::Type,
-    },
+    dialect::{moment::tz_of, types::Type},
     engine::{EngineError, Physical, RelationKind, value},
     lake::ColumnRules,
     names::{Identifier, RelationName, SemiStructured},
@@ -181,7 +179,7 @@ impl Inner {
         schema: &SchemaRef,
         stage: &str,
     ) -> Result<(), EngineError> {
-        let columns: Vec<String> = schema.fields().iter().map(|f| Identifier::exact(f.name().as_str()).to_string()).collect();
+        let columns: Vec<String> = schema.fields().iter().map(|f| quoted(f.name())).collect();
         let values: Vec<String> = schema.fields().iter().map(|f| received(f)).collect();
         work.run(&format!(
             "copy into {table} ({}) from (select {} from @{stage}) file_format = (type = parquet) on_error = abort_statement",
@@ -207,7 +205,7 @@ pub(super) fn declarations(schema: &SchemaRef, not_null: &[String]) -> String {
             (Type::Varchar, Some(length)) => format!("VARCHAR({length})"),
             (other, _) => other.to_string(),
         };
-        format!("{} {kind}{}", Identifier::exact(f.name().as_str()), if required { " not null" } else { "" })
+        format!("{} {kind}{}", quoted(f.name()), if required { " not null" } else { "" })
     });
     columns.collect::<Vec<_>>().join(", ")
 }
@@ -283,8 +281,7 @@ fn stored(array: &ArrayRef, row: usize) -> Option<String> {
 
 /// A column of the file as the table has it.
 fn received(field: &Field) -> String {
-    let name = Identifier::exact(field.name().as_str());
-    let quoted = format!("\"{}\"", name.as_str().replace('"', "\"\""));
+    let quoted = quoted(field.name());
     match Type::of(field) {
         Type::Semi(SemiStructured::Variant) => format!("parse_json($1:{quoted}::varchar)"),
         Type::Semi(SemiStructured::Array) => format!("parse_json($1:{quoted}::varchar)::array"),

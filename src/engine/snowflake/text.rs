@@ -171,8 +171,7 @@ mod tests {
             ("variant", None, 0, "{ \"b\": 1, \"a\": 2 }", "{\"a\":2,\"b\":1}"),
             ("text", None, 0, "x", "x"),
         ] {
-            let columns =
-                [ResultColumn { name: "C".into(), kind: kind.into(), precision, scale, length: None, nullable: true }];
+            let columns = [ResultColumn { name: "C".into(), kind: kind.into(), precision, scale, length: None, nullable: true }];
             let schema = schema(&columns, false);
             let batch = decode(&[serde_json::json!([text]), serde_json::json!([null])], &columns, &schema).expect("decoded");
             assert_eq!(value::of(batch.column(0), schema.field(0), 0).text().as_deref(), Some(expect), "{kind}");

@@ -151,7 +151,10 @@ struct Failed {
 async fn read(response: Response) -> Result<Json, Failed> {
     let status = response.status();
     let busy = status.is_server_error()
-        || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS | StatusCode::FORBIDDEN | StatusCode::METHOD_NOT_ALLOWED);
+        || matches!(
+            status,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS | StatusCode::FORBIDDEN | StatusCode::METHOD_NOT_ALLOWED
+        );
     let text = response.text().await.map_err(|e| Failed {
         error: EngineError { transient: true, ..EngineError::new("engine/unreachable", format!("Snowflake's answer broke off: {e}")) },
         again: true,

@@ -9,6 +9,7 @@ use super::{
     ledger::rows,
     literal,
     publish::{Work, names_column},
+    quoted,
     session::collect,
 };
 use crate::{
@@ -32,7 +33,7 @@ impl Inner {
             .iter()
             .filter_map(|c| {
                 let (_, text) = publish.column_comments.iter().find(|(n, _)| names_column(n, c.name.as_str()))?;
-                Some(format!("{} comment {}", c.name, literal(text)))
+                Some(format!("{} comment {}", quoted(c.name.as_str()), literal(text)))
             })
             .collect();
         if changes.is_empty() {

@@ -50,7 +50,11 @@ pub(super) async fn upload(link: &Link, answer: &Json, name: &str, bytes: Vec<u8
             let account = text("storageAccount").ok_or_else(|| fault("no storage account was named"))?;
             let host = text("endPoint").unwrap_or("blob.core.windows.net");
             let token = secret("AZURE_SAS_TOKEN").unwrap_or_default();
-            let base = if host.contains("://") { format!("{}/{account}", host.trim_end_matches('/')) } else { format!("https://{account}.{host}") };
+            let base = if host.contains("://") {
+                format!("{}/{account}", host.trim_end_matches('/'))
+            } else {
+                format!("https://{account}.{host}")
+            };
             let query = if token.starts_with('?') || token.is_empty() { token.to_owned() } else { format!("?{token}") };
             let url = format!("{base}/{}/{name}{query}", location.trim_end_matches('/'));
             put(link, &url, &[("x-ms-blob-type", "BlockBlob".to_owned())], bytes).await
