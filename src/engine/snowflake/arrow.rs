@@ -233,7 +233,7 @@ pub(super) fn time_at(nanos: i64) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use ::datafusion::arrow::{array::Int32Array, datatypes::Int32Type, ipc::writer::StreamWriter};
+    use ::datafusion::arrow::{array::Int32Array, ipc::writer::StreamWriter};
 
     use super::*;
     use crate::engine::{snowflake::column::schema, value};
@@ -282,7 +282,6 @@ mod tests {
             "1.50 | 1 | 01:00:00.000000001 | 2023-11-14 22:13:20.123456 | 2023-11-14 22:13:20.123 | 2023-11-14 14:13:20.123 -0800 | {\"a\":[1,2],\"b\":1} | 1970-01-01"
         );
         assert_eq!(row(1), "NULL | -2 | NULL | 1970-01-01 00:00:00.000 | NULL | 1970-01-01 00:00:00.000 +0000 | NULL | 2022-01-08");
-        let _ = Int32Type::DATA_TYPE;
     }
 
     #[test]
