@@ -1,11 +1,13 @@
 //! What can be typed. No environment, no files: clap's description of the command line and nothing else.
 
+mod engines;
 mod knowing;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::engines::{ParityOutput, PullArgs};
 pub use self::knowing::{CiArgs, CiOutput, DiffArgs, DiffOutput, FailOn, FindingsOutput, LineageArgs, LineageOutput, WatchArgs};
 use crate::{ingest::kafka::SinkAddress, simulate::eventsim::Moment};
 
@@ -475,6 +477,20 @@ Examples:
         #[arg(long, short, value_enum, default_value_t, help_heading = "Options")]
         output: PlanOutput,
     },
+    /// Run models on both engines over the same inputs, and compare
+    #[command(after_help = "Examples:\n  segue parity --target prod --select tag:gold\n  segue parity --output json")]
+    Parity {
+        #[command(flatten)]
+        selecting: Selecting,
+        /// Shape of the answer
+        #[arg(long, short, value_enum, default_value_t, help_heading = "Options")]
+        output: ParityOutput,
+    },
+    /// Keep samples of a Snowflake target's sources here, for `--local`
+    #[command(
+        after_help = "Examples:\n  segue pull --target prod --select source:shop --limit 10000\n  segue pull --target prod --select source:shop.orders --where \"day >= '2024-01-01'\""
+    )]
+    Pull(PullArgs),
     /// List the functions of the SQL dialect, and which engine has each
     #[command(
         after_help = "Examples:\n  segue functions\n  segue functions regexp\n  segue functions 'date and time'\n  segue functions --output json"

@@ -7,6 +7,8 @@ mod args;
 mod artifacts;
 mod command;
 mod config;
+mod cost;
+mod crossing;
 mod findings;
 mod interrupt;
 mod message;

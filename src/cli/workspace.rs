@@ -8,11 +8,14 @@ use std::{
     },
 };
 
+use indexmap::IndexMap;
+use serde_json::Value as Json;
 use tokio::runtime::{Handle, Runtime};
 
 use super::{
     args::Selecting,
     config::Config,
+    crossing,
     message::{self, Failure},
     stateful,
 };
@@ -45,6 +48,11 @@ pub(super) struct Workspace {
 impl Workspace {
     pub(super) fn open(project: Arc<Project>) -> Result<Self, Failure> {
         let engine = engine(&project)?;
+        Self::over(project, engine)
+    }
+
+    /// Over an engine that the command chose itself.
+    pub(super) fn over(project: Arc<Project>, engine: Arc<dyn Engine>) -> Result<Self, Failure> {
         let runtime = runtime()?;
         let farewell = Farewell(Some((Arc::clone(&engine), runtime.handle().clone())));
         Ok(Self { project, engine, farewell, runtime })
@@ -129,14 +137,26 @@ pub(super) fn target_folder(project: &Project, config: &Config) -> PathBuf {
     }
 }
 
-/// The engine of the profile's target.
+/// The engine of the profile's target, or both where nodes have one of their own.
 fn engine(project: &Project) -> Result<Arc<dyn Engine>, Failure> {
-    let profile = &project.profile;
-    if project.engine == "snowflake" {
-        let engine = SnowflakeEngine::open(&profile.settings, &project.root)
-            .map_err(|e| Failure::from(message::of_engine(e).at(profile.place.clone(), "this target")))?;
-        return Ok(Arc::new(engine));
+    if crossing::crosses(project) {
+        return crossing::engine(project);
     }
+    match project.engine.as_str() {
+        "snowflake" => Ok(Arc::new(snowflake(project, &project.profile.settings)?)),
+        _ => Ok(Arc::new(local(project)?)),
+    }
+}
+
+/// An account by the keys of a target.
+pub(super) fn snowflake(project: &Project, settings: &IndexMap<String, Json>) -> Result<SnowflakeEngine, Failure> {
+    SnowflakeEngine::open(settings, &project.root)
+        .map_err(|e| Failure::from(message::of_engine(e).at(project.profile.place.clone(), "this target")))
+}
+
+/// The embedded engine over the target's `path`.
+pub(super) fn local(project: &Project) -> Result<LocalEngine, Failure> {
+    let profile = &project.profile;
     let options = LocalOptions {
         path: project.warehouse_root(),
         database: profile.database.clone(),
@@ -144,9 +164,8 @@ fn engine(project: &Project) -> Result<Arc<dyn Engine>, Failure> {
         memory_limit: profile.memory_limit.map(|b| usize::try_from(b).unwrap_or(usize::MAX)),
         user: user(),
     };
-    let engine = LocalEngine::open(&project.root, &options)
-        .map_err(|e| Failure::from(message::of_engine(e).at(profile.place.clone(), "the warehouse of this target")))?;
-    Ok(Arc::new(engine))
+    LocalEngine::open(&project.root, &options)
+        .map_err(|e| Failure::from(message::of_engine(e).at(profile.place.clone(), "the warehouse of this target")))
 }
 
 /// Who runs segue, as an identifier: what CURRENT_USER says.

@@ -3,6 +3,7 @@
 //! Invariants every engine keeps: a publish is one atomic commit (a reader sees the old or the new table, never
 //! neither); a missing schema is created by whoever publishes into it; errors carry a place in the SQL that was given.
 
+pub mod crossing;
 pub mod datafusion;
 pub mod snowflake;
 pub mod value;
@@ -46,6 +47,21 @@ pub trait Engine: Send + Sync {
 
     /// A new session: variables, transactions and temporary tables live in it.
     fn session(&self) -> Box<dyn Session>;
+
+    /// A session for statements about a relation, where it matters which engine they run on.
+    fn session_at(&self, _relation: &RelationName) -> Box<dyn Session> {
+        self.session()
+    }
+
+    /// Whether the reader sees a copy of the other relation, made when the reader is built.
+    fn is_apart(&self, _reader: &RelationName, _read: &RelationName) -> bool {
+        false
+    }
+
+    /// Tables that were moved between engines since the last time this was asked.
+    fn transfers(&self) -> Vec<crossing::Transfer> {
+        vec![]
+    }
 
     /// Builds or updates one relation in one commit.
     async fn publish(&self, publish: Publish) -> Result<Published, EngineError>;

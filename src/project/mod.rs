@@ -134,7 +134,7 @@ impl Project {
     /// The warehouse root of the profile: a URL, or a path that is absolute or below the project.
     pub fn warehouse_root(&self) -> String {
         let root = self.profile.warehouse_root();
-        if root.contains("://") { root.to_owned() } else { self.root.join(root).to_string_lossy().into_owned() }
+        if root.contains("://") { root } else { self.root.join(root).to_string_lossy().into_owned() }
     }
 
     /// The file of a node on disk: a seed's CSV.

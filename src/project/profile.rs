@@ -137,8 +137,13 @@ impl Profile {
     }
 
     /// Root of the local warehouse: a URL, or a path relative to the project.
-    pub fn warehouse_root(&self) -> &str {
-        self.settings.get("path").and_then(Json::as_str).unwrap_or("warehouse")
+    pub fn warehouse_root(&self) -> String {
+        match self.settings.get("path").and_then(Json::as_str) {
+            Some(path) => path.to_owned(),
+            // what is kept here of a Snowflake target (`--local`, copies, samples) is not that of another target
+            None if self.type_ == "snowflake" => format!("warehouse-{}", self.target_name),
+            None => "warehouse".to_owned(),
+        }
     }
 }
 
@@ -283,6 +288,7 @@ impl ProfileSearch<'_> {
                 "spill_path",
                 "options",
                 "target_partitions",
+                "snowflake",
             ]);
             fields.finish();
         }

@@ -57,7 +57,7 @@ pub(super) async fn of(task: &Task, compiled: &CompiledNode) -> Result<Option<Co
         };
         return Err(Diagnostic::error("run/contract", message).at(node.declared_at(), "contract declared here").into());
     }
-    let mut session = task.context.deps.engine.session();
+    let mut session = task.session();
     if let Some(header) = &compiled.header {
         let (statements, _) = super::header_parts(header);
         for range in session.split(statements) {

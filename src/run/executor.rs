@@ -164,6 +164,9 @@ impl Run {
 
     fn finish(&mut self, step: usize, index: usize, result: NodeResult) {
         let failed = result.failed();
+        for transfer in self.context.deps.engine.transfers() {
+            self.context.send(Event::Log { level: LogLevel::Info, node: None, message: transfer.to_string() });
+        }
         self.report(index, result);
         if !failed {
             self.schedule.succeeded(step);

@@ -104,7 +104,7 @@ pub(super) async fn of_model(task: &Task, relation: &RelationName, compiled: &Co
     {
         forms = both;
     }
-    let mut inputs = Inputs::new(&options.engine, forms.join("\n;\n"), &node.config);
+    let mut inputs = Inputs::new(task.engine(), forms.join("\n;\n"), &node.config);
     if let Some(header) = &compiled.header {
         inputs.config.insert("sql_header".into(), state::normalise(header));
     }
@@ -132,7 +132,9 @@ pub(super) async fn of_model(task: &Task, relation: &RelationName, compiled: &Co
             Identity::Missing => continue,
             Identity::Unknown => why.push(Why::Unknown(format!("{name} is not something whose changes are known"))),
             // a view is as fresh as what it reads: it is made again when its own text changes
-            Identity::Known(_) if is_view => drop(inputs.reads.insert(name.to_string(), "view".into())),
+            Identity::Known(_) if is_view && !task.context.deps.engine.is_apart(relation, &name) => {
+                drop(inputs.reads.insert(name.to_string(), "view".into()))
+            }
             Identity::Known(identity) => drop(inputs.reads.insert(name.to_string(), identity)),
         }
         reads.push(name);
@@ -167,7 +169,7 @@ async fn has_columns(task: &Task, relation: &RelationName) -> Result<bool, Diagn
 pub(super) async fn of_seed(task: &Task, relation: &RelationName, content: &[u8]) -> Result<Assessment, Diagnostics> {
     let node = &task.node;
     let digest = crate::names::Fingerprint::of([("content", String::from_utf8_lossy(content).as_ref())]);
-    let mut inputs = Inputs::new(&task.context.options.engine, digest.as_str(), &node.config);
+    let mut inputs = Inputs::new(task.engine(), digest.as_str(), &node.config);
     for key in ["delimiter", "quote_columns"] {
         if let Some(value) = node.config.all.get(key) {
             inputs.config.insert(key.to_owned(), value.to_string());
@@ -184,7 +186,7 @@ pub(super) async fn of_seed(task: &Task, relation: &RelationName, content: &[u8]
 /// Of a test whose verdict is remembered: SQL, verdict-relevant configuration and everything it reads.
 pub(super) async fn of_test(task: &Task, sql: &str) -> Result<Option<Inputs>, Diagnostics> {
     let node = &task.node;
-    let mut inputs = Inputs::new(&task.context.options.engine, sql, &node.config);
+    let mut inputs = Inputs::new(task.engine(), sql, &node.config);
     for key in ["severity", "warn_if", "error_if", "fail_calc", "limit", "where"] {
         if let Some(value) = node.config.all.get(key) {
             inputs.config.insert(key.to_owned(), value.to_string());

@@ -53,7 +53,7 @@ pub(super) async fn run(task: &Task, progress: &mut Progress, relation: &Relatio
     let statement = format!("{head}{body}\n$$");
     task.write_executed(&statement)?;
     task.log_sql(&statement);
-    let mut session = task.context.deps.engine.session();
+    let mut session = task.session();
     session.execute(&statement).await.map_err(|e| placed(e, node, Some(&compiled), head.len()))?;
     progress.message = "SUCCESS 1".into();
     Ok(Status::Success)

@@ -61,7 +61,7 @@ async fn publish(
 ) -> Result<(), Diagnostics> {
     let how = how(task, relation, compiled).await?;
     let config = &task.node.config;
-    let mut session = task.context.deps.engine.session();
+    let mut session = task.session();
     hooks::of_node(task, &config.pre_hook, &mut session, true).await?;
     write(task, progress, relation, compiled, how, assessed.properties()).await?;
     hooks::of_node(task, &config.post_hook, &mut session, false).await
@@ -122,7 +122,7 @@ async fn stage(
     shift: usize,
 ) -> Result<RelationName, Diagnostics> {
     let staged = relation.schema_name().relation(Identifier::exact(format!("{}__dbt_tmp", relation.name.as_str())));
-    let mut session = task.context.deps.engine.session();
+    let mut session = task.session();
     let (statements, prefix) = header_parts(header);
     for range in session.split(statements) {
         task.log_sql(&statements[range.clone()]);

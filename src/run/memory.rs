@@ -22,7 +22,7 @@ pub(super) async fn find(task: &Task, sql: &str) -> Result<Option<Memory>, Diagn
 
 /// The same of a unit test: its rows stand in its text.
 pub(super) async fn of_unit_test(task: &Task, text: &str) -> Result<Memory, Diagnostics> {
-    look(task, Inputs::new(&task.context.options.engine, text, &task.node.config)).await
+    look(task, Inputs::new(task.engine(), text, &task.node.config)).await
 }
 
 async fn look(task: &Task, inputs: Inputs) -> Result<Memory, Diagnostics> {

@@ -86,6 +86,8 @@ pub struct RunOptions {
     pub target: String,
     /// Part of fingerprints: `datafusion`, `snowflake`.
     pub engine: String,
+    /// Nodes may have an engine of their own.
+    pub crosses: bool,
     pub threads: usize,
     pub fail_fast: bool,
     pub full_refresh: bool,

@@ -60,7 +60,7 @@ async fn snapshot(task: &Task, progress: &mut Progress, relation: &RelationName,
             Diagnostic::error("run/snapshot", format!("`{relation}` is a view: a snapshot cannot be kept in it")).at(whole(node), "");
         return Err(fault.help("drop the view, or give the snapshot another alias").into());
     }
-    let mut session = engine.session();
+    let mut session = task.session();
     hooks::of_node(task, &node.config.pre_hook, &mut session, true).await?;
     let columns = source_columns(session.as_mut(), task, compiled).await?;
     let queries = queries(task, compiled, &columns, existing.is_some()).await?;

@@ -307,6 +307,19 @@ impl Task {
         self.context.send(Event::NodeProgress { node: Arc::clone(&self.label), message: message.into() });
     }
 
+    /// A session where the node is built.
+    pub(super) fn session(&self) -> Box<dyn crate::engine::Session> {
+        let engine = &self.context.deps.engine;
+        self.node.relation.as_ref().map_or_else(|| engine.session(), |relation| engine.session_at(relation))
+    }
+
+    /// The engine that builds the node: its own `engine`, where the run has more than one.
+    pub(super) fn engine(&self) -> &str {
+        let options = &self.context.options;
+        let own = self.node.config.all.get("engine").and_then(Json::as_str).filter(|_| options.crosses);
+        own.unwrap_or(&options.engine)
+    }
+
     /// What an engine may want to know of the node beside its rows.
     pub(super) fn physical(&self) -> Physical {
         let mut config = self.node.config.all.clone();

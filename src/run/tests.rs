@@ -45,6 +45,7 @@ impl World {
             target_dir: folder.path().join("target"),
             target: "dev".into(),
             engine: "datafusion".into(),
+            crosses: false,
             threads: 4,
             fail_fast: false,
             force: false,

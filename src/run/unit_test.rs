@@ -43,7 +43,7 @@ pub(super) async fn run(task: &Task, progress: &mut Progress) -> Result<Status, 
         node.depends_on.iter().filter_map(|id| task.context.deps.compile.node(id)).find(|n| n.kind == ResourceType::Model).ok_or_else(
             || Diagnostic::error("check/unit-test", format!("the unit test `{}` has no model", node.name)).at(whole(node), ""),
         )?;
-    let mut session = task.context.deps.engine.session();
+    let mut session = task.session();
     let (substitutes, ctes) = givens(task, &model).await?;
     let world = World { substitutes: Some(Arc::new(substitutes)), ..World::default() };
     let compiled = task.compile_in(progress, &model.id, world).await?;

@@ -151,7 +151,7 @@ impl Session<'_> {
                 .help(format!("write `adapter.dispatch('{rest}', '{package}')`")));
         }
         let context = self.environment.context();
-        let prefixes: &[&str] = match context.engine.as_str() {
+        let prefixes: &[&str] = match context.engine_of(self.node.config.get("engine")) {
             "snowflake" => &["snowflake", "default"],
             _ => &["datafusion", "snowflake", "default"],
         };

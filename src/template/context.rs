@@ -77,6 +77,12 @@ impl ProjectContext {
         }
     }
 
+    /// The engine that runs a node's SQL: its own `engine`, unless `--local` puts everything on one.
+    pub fn engine_of<'a>(&'a self, own: Option<&'a Json>) -> &'a str {
+        let local_by_flag = self.target.get("type").and_then(Json::as_str).is_some_and(|t| t != self.engine);
+        own.and_then(Json::as_str).filter(|_| !local_by_flag).unwrap_or(&self.engine)
+    }
+
     pub fn full_refresh(&self) -> bool {
         self.flags.get("FULL_REFRESH") == Some(&Json::Bool(true))
     }

@@ -12,5 +12,6 @@ mod knowing;
 mod materializations;
 mod sandbox;
 mod simulate;
+mod snowflake;
 mod tidy;
 mod watching;

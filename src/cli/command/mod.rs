@@ -14,8 +14,10 @@ mod init;
 mod lineage;
 mod ls;
 mod nodes;
+mod parity;
 mod parse;
 mod plan;
+mod pull;
 mod retry;
 mod run_operation;
 mod show;
@@ -73,6 +75,8 @@ pub(super) fn run(command: Command, config: &Config) -> Result<i32, Failure> {
         }
         Command::Plan { running, output } => plan::plan(&running, output, config),
         Command::Explain { node, running, output } => plan::explain(&node, &running, output, config),
+        Command::Parity { selecting, output } => parity::run(&selecting, output, config),
+        Command::Pull(args) => pull::run(&args, config),
         Command::Functions { pattern, output } => functions::run(pattern.as_deref(), output, config),
         Command::Version => version::run(),
     }

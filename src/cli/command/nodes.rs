@@ -11,7 +11,7 @@ use crate::{
         artifacts,
         config::Config,
         interrupt,
-        message::Failure,
+        message::{self, Failure},
         sampling, stateful,
         workspace::{Workspace, chosen, load_rows, target_folder},
     },
@@ -39,6 +39,8 @@ pub(super) struct Extra {
     pub(super) follow: bool,
 }
 
+/// How long the end of a run waits for the warehouse's account of it.
+const LONGEST_ACCOUNT: Duration = Duration::from_secs(10);
 /// Between two looks at a followed source that had nothing new.
 const FOLLOW_PAUSE: Duration = Duration::from_secs(5);
 
@@ -112,6 +114,7 @@ fn prepare(verb: Verb, running: &Running, extra: Extra, config: &Config) -> Resu
         target_dir: target.clone(),
         target: project.profile.target_name.clone(),
         engine: project.engine.clone(),
+        crosses: crate::cli::crossing::crosses(&project),
         // a followed source never gives its thread back
         threads: if follow { project.profile.threads.max(plan.steps.len()) } else { project.profile.threads },
         fail_fast: config.fail_fast,
@@ -140,7 +143,7 @@ pub(super) fn run_with(verb: Verb, running: &Running, extra: Extra, config: &Con
     // not the one that ends at a closed pipe: `build | head` builds to its end
     let reporter = Reporter::new(config.report_options(verb.as_str()), Box::new(std::io::stdout()));
     let printing = std::thread::spawn(move || report::follow(reporter, received));
-    let report = workspace.runtime.block_on(async {
+    let mut report = workspace.runtime.block_on(async {
         let cancellation = Cancellation::new();
         let signals = interrupt::cancel(&cancellation);
         let report = run::execute(plan, deps, options, events, cancellation).await;
@@ -149,6 +152,14 @@ pub(super) fn run_with(verb: Verb, running: &Running, extra: Extra, config: &Con
     });
     // the run has dropped its end of the channel, so what is left to print is finite
     let _ = printing.join();
+    // an account that does not tell is no fault of the run
+    let costs = workspace.runtime.block_on(async {
+        let asked = tokio::time::timeout(LONGEST_ACCOUNT, workspace.engine.costs()).await;
+        asked.ok().and_then(Result::ok).unwrap_or_default()
+    });
+    if let Some(line) = crate::cli::cost::account(&mut report, &costs) {
+        message::note(&line, config);
+    }
 
     if verb == Verb::Seed && running.show {
         sampling::show_seeds(&workspace, &report, config)?;

@@ -66,7 +66,7 @@ impl Inner {
         self.write_streams("", vec![Box::pin(stream)], store, schema, partition_by).await
     }
 
-    async fn write_streams(
+    pub(super) async fn write_streams(
         &self,
         sql: &str,
         streams: Vec<SendableRecordBatchStream>,
@@ -189,7 +189,7 @@ fn obey(array: &ArrayRef, field: &Field) -> Result<(), DataFusionError> {
     Ok(())
 }
 
-fn with_schema(
+pub(super) fn with_schema(
     batch: &RecordBatch,
     schema: &SchemaRef,
     column: impl Fn(&ArrayRef, usize) -> Result<ArrayRef, DataFusionError>,

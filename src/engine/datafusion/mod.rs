@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `planner.rs` | text -> lowered statement -> logical plan; tables and views opened as they are named |
 //! | `execution.rs` | plans to rows or to data files |
+//! | `exchange.rs` | rows to and from another engine |
 //! | `drafting.rs` | plans against described columns, without data |
 //! | `prepare.rs` | SQL functions, sequences, older versions, RESULT_SCAN |
 //! | `pivot.rs` | the values of PIVOT's ANY |
@@ -35,6 +36,7 @@ mod ddl;
 mod definition;
 mod description;
 mod drafting;
+mod exchange;
 mod execution;
 mod fault;
 #[cfg(test)]

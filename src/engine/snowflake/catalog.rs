@@ -31,6 +31,8 @@ pub(super) struct Known {
     /// Relations whose columns are no longer what was heard.
     stale: Mutex<HashSet<RelationName>>,
     schemas: Mutex<HashSet<SchemaName>>,
+    /// One makes a schema, the others wait for it.
+    making: tokio::sync::Mutex<()>,
 }
 
 impl Known {
@@ -130,7 +132,12 @@ impl Inner {
     /// Makes the schema of a relation where it is missing; asked once per schema.
     pub(super) async fn schema_for(&self, lease: &mut Lease, relation: &RelationName) -> Result<(), EngineError> {
         let schema = relation.schema_name();
-        if self.known.schemas.lock().contains(&schema) {
+        let is_there = || self.known.schemas.lock().contains(&schema);
+        if is_there() {
+            return Ok(());
+        }
+        let _one = self.known.making.lock().await;
+        if is_there() {
             return Ok(());
         }
         lease.run(&format!("create schema if not exists {schema}")).await?;

@@ -64,7 +64,7 @@ async fn seed(task: &Task, progress: &mut Progress) -> Result<(), Diagnostics> {
     }
 
     let config = &node.config;
-    let mut session = task.context.deps.engine.session();
+    let mut session = task.session();
     hooks::of_node(task, &config.pre_hook, &mut session, true).await?;
     let mut properties = task.properties();
     properties.extend(assessed.properties());
