@@ -91,7 +91,16 @@ async fn publish(
     // `--empty`: the columns, no rows
     let batches = if task.context.options.empty { vec![] } else { batches };
     let content = Content::Rows(batches, schema);
-    let publish = Publish { relation: relation.clone(), content, how: How::Table, comment, column_comments, not_null: vec![], properties };
+    let publish = Publish {
+        relation: relation.clone(),
+        content,
+        how: How::Table,
+        comment,
+        column_comments,
+        not_null: vec![],
+        properties,
+        physical: task.physical(),
+    };
     let published = materialize::send(task, &publish).await.map_err(|e| placed(e, &task.node, None, 0))?;
     task.context.catalog.record(relation, RelationKind::Table, &published.version, publish.properties);
     progress.rows = Some(rows as u64);
