@@ -1,7 +1,8 @@
 //! One query on both engines over the same inputs: are the answers equal?
 //!
 //! Rows are compared as a bag: without an ORDER BY at its end a query promises no order. Numbers are equal when they have the same
-//! value, floats in twelve digits, whatever their types; types are compared apart. Each side passes by once, as a count per row;
+//! value, floats in twelve digits, whatever their types; where one side has decimals of a scale and the other a float, in the digits
+//! of that scale. Types are compared apart. Each side passes by once, as a count per row;
 //! only when something differs are the rows asked for again, to show some.
 
 use std::{
@@ -55,6 +56,7 @@ impl CrossingEngine {
         let local = self.rows(sql, Side::Local).await?;
         let remote = self.rows(sql, Side::Snowflake).await?;
         let mut comparison = Comparison::default();
+        let mut scales: Vec<Option<usize>> = vec![];
         let name = |f: &::datafusion::arrow::datatypes::Field| f.name().clone();
         for field in local.0.fields() {
             match remote.0.fields().iter().find(|f| f.name() == field.name()) {
@@ -64,6 +66,12 @@ impl CrossingEngine {
                     if types.0 != types.1 {
                         comparison.types.push((name(field), types.0.to_string(), types.1.to_string()));
                     }
+                    scales.push(match types {
+                        (Type::Number { scale, .. }, Type::Float) | (Type::Float, Type::Number { scale, .. }) => {
+                            usize::try_from(scale).ok()
+                        }
+                        _ => None,
+                    });
                     comparison.columns.push(name(field));
                 }
             }
@@ -72,9 +80,10 @@ impl CrossingEngine {
         comparison.lone.extend(only_remote.map(|f| (name(f), Side::Snowflake)));
         let mut counts: HashMap<u128, i64> = HashMap::new();
         comparison.rows[0] =
-            pass(local, &comparison.columns, |key, _| *counts.entry(key).or_default() += 1).await.map_err(|e| (Side::Local, e))?;
-        comparison.rows[1] =
-            pass(remote, &comparison.columns, |key, _| *counts.entry(key).or_default() -= 1).await.map_err(|e| (Side::Snowflake, e))?;
+            pass(local, &comparison.columns, &scales, |key, _| *counts.entry(key).or_default() += 1).await.map_err(|e| (Side::Local, e))?;
+        comparison.rows[1] = pass(remote, &comparison.columns, &scales, |key, _| *counts.entry(key).or_default() -= 1)
+            .await
+            .map_err(|e| (Side::Snowflake, e))?;
         counts.retain(|_, n| *n != 0);
         for n in counts.values() {
             let side = usize::from(*n < 0);
@@ -92,7 +101,7 @@ impl CrossingEngine {
                     examples.push(row());
                 }
             };
-            pass(again, &comparison.columns, take).await.map_err(|e| (side, e))?;
+            pass(again, &comparison.columns, &scales, take).await.map_err(|e| (side, e))?;
             comparison.examples[i] = examples;
         }
         Ok(comparison)
@@ -110,7 +119,12 @@ impl CrossingEngine {
 }
 
 /// Every row's key, in memory that does not grow; the number of rows.
-async fn pass(rows: Rows, columns: &[String], mut take: impl FnMut(u128, &dyn Fn() -> Vec<String>)) -> Result<u64, EngineError> {
+async fn pass(
+    rows: Rows,
+    columns: &[String],
+    scales: &[Option<usize>],
+    mut take: impl FnMut(u128, &dyn Fn() -> Vec<String>),
+) -> Result<u64, EngineError> {
     let (schema, mut batches) = rows;
     let at: Vec<usize> = columns.iter().filter_map(|c| schema.index_of(c).ok()).collect();
     let mut count = 0;
@@ -121,8 +135,8 @@ async fn pass(rows: Rows, columns: &[String], mut take: impl FnMut(u128, &dyn Fn
             let (mut first, mut second) = (DefaultHasher::new(), DefaultHasher::new());
             0_u8.hash(&mut first);
             1_u8.hash(&mut second);
-            for i in &at {
-                let text = canonical(cell(i));
+            for (i, scale) in at.iter().zip(scales) {
+                let text = canonical(cell(i), *scale);
                 text.hash(&mut first);
                 text.hash(&mut second);
             }
@@ -134,7 +148,14 @@ async fn pass(rows: Rows, columns: &[String], mut take: impl FnMut(u128, &dyn Fn
 }
 
 /// The same text for equal values.
-fn canonical(value: Value) -> Option<String> {
+fn canonical(value: Value, scale: Option<usize>) -> Option<String> {
+    match (value, scale) {
+        (Value::Float(f), Some(scale)) if f.is_finite() => Some(plain(&format!("{f:.scale$}"))),
+        (value, _) => exact(value),
+    }
+}
+
+fn exact(value: Value) -> Option<String> {
     match value {
         Value::Null => None,
         Value::Boolean(b) => Some(b.to_string()),
@@ -168,6 +189,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_float_beside_decimals_has_their_digits() {
+        let decimal = canonical(Value::Number("16.333333".into()), Some(6));
+        assert_eq!(canonical(Value::Float(16.333333333333332), Some(6)), decimal);
+        assert_ne!(canonical(Value::Float(16.3334), Some(6)), decimal);
+    }
+
+    #[test]
     fn equal_values_have_one_text() {
         for (a, b, same) in [
             (Value::Integer(2), Value::Number("2.000".into()), true),
@@ -178,7 +206,7 @@ mod tests {
             (Value::Text("2".into()), Value::Text("2.0".into()), false),
             (Value::Null, Value::Text("NULL".into()), false),
         ] {
-            assert_eq!(canonical(a.clone()) == canonical(b.clone()), same, "{a:?} {b:?}");
+            assert_eq!(canonical(a.clone(), None) == canonical(b.clone(), None), same, "{a:?} {b:?}");
         }
     }
 }
