@@ -1,0 +1,2 @@
+{{ config(materialized='ephemeral') }}
+select id, length(name) as width from {{ ref('people') }}
