@@ -117,7 +117,7 @@ fn age(folder: &Path) -> Option<Duration> {
 
 impl Staging {
     /// The lake in which the staged version has the relation's name.
-    pub fn lake(&self) -> &Lake {
+    pub fn staged(&self) -> &Lake {
         &self.staged
     }
 
@@ -214,9 +214,9 @@ mod tests {
         let relation = RelationName::parse_parts("D", "S", "V");
         lake.put_view(&relation, &view("select 1")).await.expect("a view");
         let staging = lake.stage(&relation).await.expect("a stage");
-        staging.lake().put_view(&relation, &view("select 2")).await.expect("a view");
+        staging.staged().put_view(&relation, &view("select 2")).await.expect("a view");
         let sql = |lake: &Lake| lake.view(&relation).expect("readable").map(|v| v.sql);
-        assert_eq!((sql(&lake), sql(staging.lake())), (Some("select 1".into()), Some("select 2".into())));
+        assert_eq!((sql(&lake), sql(staging.staged())), (Some("select 1".into()), Some("select 2".into())));
         staging.publish().await.expect("it publishes");
         drop(staging);
         assert_eq!(sql(&lake), Some("select 2".into()));
@@ -231,13 +231,13 @@ mod tests {
         assert_eq!(kept.to_string(), "D.S__STAGED.V");
         for sql in ["select 1", "select 2"] {
             let staging = lake.stage(&relation).await.expect("a stage");
-            staging.lake().put_view(&relation, &view(sql)).await.expect("a view");
+            staging.staged().put_view(&relation, &view(sql)).await.expect("a view");
             assert_eq!(staging.keep().expect("it is kept"), kept);
         }
         assert_eq!(lake.view(&kept).expect("readable").map(|v| v.sql), Some("select 2".into()));
         assert_eq!(lake.view(&relation).expect("readable"), None);
         let staging = lake.stage(&relation).await.expect("a stage");
-        staging.lake().put_view(&relation, &view("select 3")).await.expect("a view");
+        staging.staged().put_view(&relation, &view("select 3")).await.expect("a view");
         staging.publish().await.expect("it publishes");
         assert_eq!(lake.view(&kept).expect("readable"), None);
         assert!(!lake.schema_exists(&kept.schema_name()));

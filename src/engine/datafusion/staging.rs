@@ -20,7 +20,7 @@ pub(super) struct LocalStage {
 impl LocalStage {
     pub(super) async fn new(inner: &Inner, relation: &RelationName) -> Result<Self, EngineError> {
         let staging = inner.lake.stage(relation).await.map_err(fault::lake)?;
-        let engine = LocalEngine { inner: Arc::new(Inner { lake: staging.lake().clone(), ..inner.clone() }) };
+        let engine = LocalEngine { inner: Arc::new(Inner { lake: staging.staged().clone(), ..inner.clone() }) };
         Ok(Self { staging, engine, relation: relation.clone() })
     }
 }
@@ -36,7 +36,7 @@ impl Stage for LocalStage {
             Staged::Table(committed) => Ok(committed.to_string()),
             Staged::View(view) => Ok(view_version(&view)),
             Staged::Unchanged => {
-                let table = self.staging.lake().table(&self.relation).await.map_err(fault::lake)?;
+                let table = self.staging.staged().table(&self.relation).await.map_err(fault::lake)?;
                 Ok(table.map(|t| t.identity()).unwrap_or_default())
             }
         }

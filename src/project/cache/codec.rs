@@ -81,7 +81,7 @@ impl<'a> Writer<'a> {
         Some(head.bytes)
     }
 
-    pub fn put<T: Kept + ?Sized>(&mut self, value: &T) {
+    pub fn put<T: Kept>(&mut self, value: &T) {
         value.put(self);
     }
 }
