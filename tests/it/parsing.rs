@@ -110,14 +110,14 @@ impl Maker {
                 "alias='x_' ~ model.name",
                 "meta={'k': env_var('KEY', 'none')}",
             ];
-            write!(text, "{{{{ config({}) }}}}\n", config.choose(&mut self.rng).expect("some")).expect("a string");
+            writeln!(text, "{{{{ config({}) }}}}", config.choose(&mut self.rng).expect("some")).expect("a string");
         }
         let from = match others.choose(&mut self.rng) {
             Some(other) if !self.one_in(4) => format!("{{{{ ref('{other}') }}}}"),
             _ => "{{ source('raw', 'events') }}".to_owned(),
         };
         let column = ["1", "{{ cents('a') }}", "'{{ run_started_at }}'", "{{ var('n', 1) }}", "'{{ flags.FULL_REFRESH }}'"];
-        write!(text, "select {} as c{} from {from}\n", column.choose(&mut self.rng).expect("some"), self.rng.random_range(0..9))
+        writeln!(text, "select {} as c{} from {from}", column.choose(&mut self.rng).expect("some"), self.rng.random_range(0..9))
             .expect("a string");
         text
     }
@@ -201,7 +201,7 @@ impl Maker {
                 "changed a variable of the environment".into()
             }
             11 => {
-                call.vars = self.rng.random_bool(0.5).then(|| format!("{{n: {}, on: {}}}", self.next % 4, self.next % 5 != 0));
+                call.vars = self.rng.random_bool(0.5).then(|| format!("{{n: {}, on: {}}}", self.next % 4, !self.next.is_multiple_of(5)));
                 "changed --vars".into()
             }
             _ => {
