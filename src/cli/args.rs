@@ -374,6 +374,18 @@ Exit codes: 0 all is well, 1 something failed, 2 the project cannot be read.")]
     /// Check and build what changes, on each save
     #[command(after_help = "Examples:\n  segue watch\n  segue watch --depth 1\n  segue watch --no-build")]
     Watch(WatchArgs),
+    /// Serve an editor: findings, definitions, completion over the Language Server Protocol
+    #[command(after_help = "\
+Started by an editor, not by hand; see docs/editor.md for VS Code, Neovim and Helix.
+
+Examples:
+  segue lsp                                 the project of the editor's workspace
+  segue lsp --project-dir analytics         a project below it")]
+    Lsp {
+        /// What editors pass; standard input and output are the only channel
+        #[arg(long, hide = true)]
+        stdio: bool,
+    },
     /// What differs from an earlier version of the project, or between two tables
     #[command(after_help = "\
 Examples:

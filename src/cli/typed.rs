@@ -1,6 +1,9 @@
 //! A project with its types, as several commands need it: loaded, its engine opened for planning only, every node typed.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use serde_json::{Value as Json, json};
 use tokio::runtime::Runtime;
@@ -24,7 +27,7 @@ pub(super) struct Typed {
     pub(super) project: Arc<Project>,
     pub(super) typing: Typing,
     /// Whatever was started for it ends with it.
-    _runtime: Runtime,
+    _runtime: Arc<Runtime>,
 }
 
 /// Loads and types. A project that cannot be loaded gives its faults.
@@ -34,24 +37,53 @@ pub(super) fn load(verb: &str, config: &Config) -> Result<Typed, Failure> {
 }
 
 pub(super) fn load_with(options: &LoadOptions) -> Result<Typed, Failure> {
-    let project = Arc::new(project::load(options)?);
-    let runtime = runtime()?;
-    let tools = tools(&project, &runtime)?;
-    let rules = Rules::of(&project);
-    let mut typing = typing::check(&project, &tools, &rules);
-    typing.findings.0.splice(0..0, project.warnings.0.iter().cloned());
-    Ok(Typed { project, typing, _runtime: runtime })
+    Typist::new()?.load(options, &Arc::default())
 }
 
-fn tools(project: &Arc<Project>, runtime: &Runtime) -> Result<Tools, Failure> {
-    let profile = &project.profile;
-    let is_local = project.engine == "datafusion";
-    // elsewhere there is no folder of tables to look into: one that does not exist stands for it
-    let path = if is_local { project.warehouse_root() } else { project.target_folder().join("typing").to_string_lossy().into_owned() };
-    let options = LocalOptions { path, database: profile.database.clone(), schema: profile.schema.clone(), memory_limit: None, user: None };
-    let engine = LocalEngine::open(&project.root, &options)
-        .map_err(|e| Failure::from(message::of_engine(e).at(profile.place.clone(), "the warehouse of this target")))?;
-    Ok(Tools { drafting: engine.drafting(), runtime: runtime.handle().clone(), adapters: adapters(project), is_local })
+/// Types one project after the other: what is slow to start is started once.
+pub(super) struct Typist {
+    runtime: Arc<Runtime>,
+    engine: Option<(LocalOptions, LocalEngine)>,
+}
+
+impl Typist {
+    pub(super) fn new() -> Result<Self, Failure> {
+        Ok(Self { runtime: Arc::new(runtime()?), engine: None })
+    }
+
+    /// Loads and types; once `cancelled` is set, what is not typed yet is left out.
+    pub(super) fn load(&mut self, options: &LoadOptions, cancelled: &Arc<AtomicBool>) -> Result<Typed, Failure> {
+        let project = Arc::new(project::load(options)?);
+        let tools = self.tools(&project, cancelled)?;
+        let rules = Rules::of(&project);
+        let mut typing = typing::check(&project, &tools, &rules);
+        typing.findings.0.splice(0..0, project.warnings.0.iter().cloned());
+        Ok(Typed { project, typing, _runtime: Arc::clone(&self.runtime) })
+    }
+
+    fn tools(&mut self, project: &Arc<Project>, cancelled: &Arc<AtomicBool>) -> Result<Tools, Failure> {
+        let profile = &project.profile;
+        let is_local = project.engine == "datafusion";
+        // elsewhere there is no folder of tables to look into: one that does not exist stands for it
+        let path = if is_local { project.warehouse_root() } else { project.target_folder().join("typing").to_string_lossy().into_owned() };
+        let options =
+            LocalOptions { path, database: profile.database.clone(), schema: profile.schema.clone(), memory_limit: None, user: None };
+        let open = |options: &LocalOptions| {
+            LocalEngine::open(&project.root, options)
+                .map_err(|e| Failure::from(message::of_engine(e).at(profile.place.clone(), "the warehouse of this target")))
+        };
+        let engine = match &self.engine {
+            Some((known, engine)) if *known == options => engine,
+            _ => &self.engine.insert((options.clone(), open(&options)?)).1,
+        };
+        Ok(Tools {
+            drafting: engine.drafting(),
+            runtime: self.runtime.handle().clone(),
+            adapters: adapters(project),
+            is_local,
+            cancelled: Arc::clone(cancelled),
+        })
+    }
 }
 
 /// The manifest with what typing tells: of each node `segue: {columns: [{name, type, from}], filters}`.

@@ -126,7 +126,7 @@ fn load_steps(options: &LoadOptions) -> Result<Project, Diagnostics> {
     };
     let profile = profile(options, &packages[0], &early, &mut faults);
     let files: Vec<PackageFiles> = packages.iter().map(|p| read_package(&options.files, p, &mut faults)).collect();
-    let docs = docs(&files, &mut faults);
+    let (docs, doc_places) = docs(&files, &mut faults);
     let Some(profile) = profile else { return Err(faults) };
 
     let context = context(options, &packages, &profile, cli_vars, &docs);
@@ -155,7 +155,7 @@ fn load_steps(options: &LoadOptions) -> Result<Project, Diagnostics> {
         };
         draft_all(&drafting, &files, &properties, &mut faults)
     };
-    finish(options, packages, profile, environment, docs, properties, drafts, faults)
+    finish(options, packages, profile, environment, (docs, doc_places), properties, drafts, faults)
 }
 
 /// Knows variables of the command line and the environment only: enough for `dbt_project.yml` and `profiles.yml`.
@@ -215,19 +215,20 @@ fn profile(options: &LoadOptions, root: &Package, early: &Environment, faults: &
 }
 
 /// `{% docs name %}` blocks of all packages; the root project's win.
-fn docs(files: &[PackageFiles], faults: &mut Diagnostics) -> IndexMap<String, String> {
-    let mut docs = IndexMap::new();
+fn docs(files: &[PackageFiles], faults: &mut Diagnostics) -> (IndexMap<String, String>, HashMap<String, Place>) {
+    let (mut docs, mut places) = (IndexMap::new(), HashMap::new());
     for file in files.iter().flat_map(|f| &f.docs) {
         match named_blocks(file, "docs") {
             Ok(blocks) => {
                 for block in blocks {
+                    places.entry(block.name.clone()).or_insert_with(|| Place::new(file, block.name_range.clone()));
                     docs.entry(block.name).or_insert_with(|| file.text.get(block.body).unwrap_or("").trim().to_owned());
                 }
             }
             Err(fault) => faults.push(*fault),
         }
     }
-    docs
+    (docs, places)
 }
 
 fn context(
@@ -412,7 +413,7 @@ fn finish(
     packages: Vec<Package>,
     profile: Profile,
     environment: Arc<Environment>,
-    docs: IndexMap<String, String>,
+    (docs, doc_places): (IndexMap<String, String>, HashMap<String, Place>),
     properties: Vec<ReadProperties<'_>>,
     mut drafts: Vec<Draft>,
     mut faults: Diagnostics,
@@ -510,6 +511,7 @@ fn finish(
         on_run_end,
         packages,
         docs,
+        doc_places,
         macros,
         groups,
         semantic,

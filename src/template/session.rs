@@ -99,6 +99,11 @@ const VALUES: &[&str] = &[
     "env",
 ];
 
+/// Names that every template knows: functions and modules, then values.
+pub fn context_names() -> (Vec<&'static str>, &'static [&'static str]) {
+    ([FUNCTIONS, MODULES].concat(), VALUES)
+}
+
 impl<'a> Session<'a> {
     pub fn execute(&self) -> bool {
         self.pass == Pass::Render

@@ -87,7 +87,7 @@ fn source(tools: &Tools, node: &Node) -> State {
 }
 
 fn seed(project: &Project, tools: &Tools, node: &Node, faults: &mut Diagnostics) -> State {
-    let Ok(content) = std::fs::read(project.absolute_path(node)) else {
+    let Ok(content) = project.files.read_bytes(&project.absolute_path(node)) else {
         conceal(tools, node);
         return State::Untyped("its file cannot be read".into());
     };

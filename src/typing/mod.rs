@@ -21,7 +21,7 @@ mod unit_test;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
 };
 
 use tokio::runtime::Handle;
@@ -72,6 +72,8 @@ pub struct Tools {
     pub adapters: AdapterFactory,
     /// Whether the local engine runs the project. What it lacks is no fault of a project that runs elsewhere.
     pub is_local: bool,
+    /// Set from outside when nobody waits for the answer any more: what is left is not typed.
+    pub cancelled: Arc<AtomicBool>,
 }
 
 /// A project with types.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use parking_lot::{Condvar, Mutex};
@@ -47,7 +47,9 @@ pub(super) fn all(project: &Arc<Project>, tools: &Tools) -> Typing {
             let next = {
                 let mut held = board.lock();
                 loop {
-                    if held.open == 0 {
+                    if held.open == 0 || tools.cancelled.load(Ordering::Relaxed) {
+                        // whoever waits for a parent of another worker ends too
+                        wake.notify_all();
                         return;
                     }
                     if let Some(next) = held.ready.pop_front() {
@@ -88,6 +90,9 @@ pub(super) fn all(project: &Arc<Project>, tools: &Tools) -> Typing {
     let unknown = |faults: &Diagnostics| faults.0.iter().any(|d| d.code == "sql/unknown-table");
     let again: Vec<usize> = findings.iter().filter(|(_, faults)| unknown(faults)).map(|(at, _)| *at).collect();
     for at in again {
+        if tools.cancelled.load(Ordering::Relaxed) {
+            break;
+        }
         let Some(node) = project.graph.node(ids[at]) else { continue };
         let mut faults = Diagnostics::default();
         let above = |id: &NodeId| states.lock().get(id).cloned();

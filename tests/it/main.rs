@@ -9,6 +9,7 @@ mod interrupted;
 mod kafka;
 mod kill;
 mod knowing;
+mod lsp;
 mod materializations;
 mod sandbox;
 mod simulate;

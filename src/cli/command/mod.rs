@@ -13,6 +13,7 @@ pub(super) mod functions;
 mod init;
 mod lineage;
 mod ls;
+mod lsp;
 mod nodes;
 mod parse;
 mod plan;
@@ -59,6 +60,7 @@ pub(super) fn run(command: Command, config: &Config) -> Result<i32, Failure> {
         Command::Diff(args) => diff::run(&args, config),
         Command::Ci(args) => ci::run(&args, config),
         Command::Watch(args) => watch::run(&args, config),
+        Command::Lsp { .. } => lsp::run(config),
         Command::Lineage(args) => lineage::run(&args, config),
         Command::Ls { selecting, output, output_keys } => ls::run(&selecting, output, &output_keys, config),
         Command::Show { selecting, inline, limit, output } => show::run(&selecting, inline.as_deref(), limit, output, config),

@@ -83,7 +83,7 @@ use crate::{
 const DEFAULT_MEMORY_LIMIT: usize = 4 << 30;
 
 /// What the profile says of a local target.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalOptions {
     /// `path:`, relative to the project.
     pub path: String,
