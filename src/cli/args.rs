@@ -322,6 +322,9 @@ pub enum Command {
         /// Go on until Ctrl-C, committing what comes in small batches
         #[arg(long, help_heading = "Options")]
         follow: bool,
+        /// End when standard input does: for processes that another one started
+        #[arg(long, hide = true, requires = "follow")]
+        leashed: bool,
     },
     /// Render models to SQL without running them
     #[command(

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use parking_lot::Mutex;
 use serde_json::Value as Json;
 
-use super::{ColumnType, State, Tools, TypedNode, column_place, described::Described, unit_test};
+use super::{ColumnType, State, Tools, TypedNode, column_place, described::Described, memory::Trace, unit_test};
 use crate::{
     diagnostic::{Diagnostic, Diagnostics},
     dialect::types::Type,
@@ -32,6 +33,7 @@ pub(super) fn node(
     node: &Node,
     above: &dyn Fn(&NodeId) -> Option<State>,
     faults: &mut Diagnostics,
+    trace: &mut Trace,
 ) -> State {
     match node.kind {
         ResourceType::Source => source(tools, node),
@@ -40,7 +42,7 @@ pub(super) fn node(
             unit_test::check(project, node, above, faults);
             State::Untyped(String::new())
         }
-        _ => query(project, tools, node, above, faults),
+        _ => query(project, tools, node, above, faults, trace),
     }
 }
 
@@ -116,7 +118,14 @@ fn degrade(tools: &Tools, node: &Node) {
 }
 
 /// A model, snapshot, test or analysis.
-fn query(project: &Project, tools: &Tools, node: &Node, above: &dyn Fn(&NodeId) -> Option<State>, faults: &mut Diagnostics) -> State {
+fn query(
+    project: &Project,
+    tools: &Tools,
+    node: &Node,
+    above: &dyn Fn(&NodeId) -> Option<State>,
+    faults: &mut Diagnostics,
+    trace: &mut Trace,
+) -> State {
     if node.kind == ResourceType::Model && node.raw_code.trim().is_empty() {
         conceal(tools, node);
         return State::Untyped("its file is empty".into());
@@ -132,7 +141,7 @@ fn query(project: &Project, tools: &Tools, node: &Node, above: &dyn Fn(&NodeId) 
         return State::Untyped(format!("`{}` in it is not typed", broken.name));
     }
     let home = SchemaName::new(Identifier::parse(&project.profile.database), Identifier::parse(&project.profile.schema));
-    let drafted = match plan(project, tools, node, &home) {
+    let drafted = match plan(project, tools, node, &home, trace) {
         Ok(drafted) => drafted,
         Err(Unplanned::Faulty(more)) => {
             faults.extend(more);
@@ -151,7 +160,7 @@ fn query(project: &Project, tools: &Tools, node: &Node, above: &dyn Fn(&NodeId) 
             let state = stored(node, tools, drafted.schema, traced);
             // what runs on top of its own table is another query
             if node.config.materialized == "incremental"
-                && let Err(Unplanned::Faulty(more)) = plan(project, tools, node, &home)
+                && let Err(Unplanned::Faulty(more)) = plan(project, tools, node, &home, trace)
             {
                 let noted = more.0.into_iter().map(|d| d.note("in the incremental run, where `is_incremental()` is true"));
                 faults.0.extend(noted);
@@ -171,9 +180,12 @@ enum Unplanned {
     Open(String),
 }
 
-fn plan(project: &Project, tools: &Tools, node: &Node, home: &SchemaName) -> Result<Drafted, Unplanned> {
-    let described = Described { drafting: &tools.drafting };
-    let compiled = match project.compile_in(&node.id, &World::default(), &described) {
+fn plan(project: &Project, tools: &Tools, node: &Node, home: &SchemaName, trace: &mut Trace) -> Result<Drafted, Unplanned> {
+    let asked = Mutex::default();
+    let described = Described { drafting: &tools.drafting, asked: &asked };
+    let compiled = project.compile_in(&node.id, &World::default(), &described);
+    trace.asked.extend(asked.into_inner());
+    let compiled = match compiled {
         Ok(compiled) => compiled,
         Err(faults) if faults.0.iter().any(|d| ASKED.contains(&d.code)) => {
             return Err(Unplanned::Open("its template asks the warehouse".into()));
@@ -183,6 +195,7 @@ fn plan(project: &Project, tools: &Tools, node: &Node, home: &SchemaName) -> Res
     if compiled.sql.trim().is_empty() {
         return Err(Unplanned::Open("it compiles to no SQL".into()));
     }
+    trace.macros.extend(compiled.macros.iter().filter(|m| !trace.macros.contains(m)).cloned().collect::<Vec<_>>());
     let sql = compiled.sql.trim_end().trim_end_matches(';').to_owned();
     let compiled = CompiledNode {
         sql: compiled.sql,
@@ -191,7 +204,9 @@ fn plan(project: &Project, tools: &Tools, node: &Node, home: &SchemaName) -> Res
         warnings: Diagnostics::default(),
         header: compiled.header,
     };
-    tools.runtime.block_on(tools.drafting.query(&sql, home)).map_err(|error| refused(error, tools, node, &compiled))
+    let drafted = tools.runtime.block_on(tools.drafting.query(&sql, home)).map_err(|error| refused(error, tools, node, &compiled))?;
+    trace.plan(&drafted.plan, home);
+    Ok(drafted)
 }
 
 fn refused(error: EngineError, tools: &Tools, node: &Node, compiled: &CompiledNode) -> Unplanned {

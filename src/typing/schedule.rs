@@ -7,7 +7,10 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{State, Tools, Typing, draft};
+use super::{
+    State, Tools, Typing, draft,
+    memory::{Recall, Trace},
+};
 use crate::{
     diagnostic::Diagnostics,
     names::{NodeId, ResourceType},
@@ -42,6 +45,7 @@ pub(super) fn all(project: &Arc<Project>, tools: &Tools) -> Typing {
     let (board, wake) = (Mutex::new(board), Condvar::new());
     let states: Mutex<HashMap<NodeId, State>> = Mutex::default();
     let findings: Mutex<BTreeMap<usize, Diagnostics>> = Mutex::default();
+    let recall = Recall::new(project, tools);
     let work = || {
         loop {
             let next = {
@@ -61,7 +65,13 @@ pub(super) fn all(project: &Arc<Project>, tools: &Tools) -> Typing {
             if let Some(node) = project.graph.node(ids[next]) {
                 let mut faults = Diagnostics::default();
                 let above = |id: &NodeId| states.lock().get(id).cloned();
-                let state = draft::node(project, tools, node, &above, &mut faults);
+                let key = recall.key(node, &above);
+                let state = recall.get(node, key).unwrap_or_else(|| {
+                    let mut trace = Trace::default();
+                    let state = draft::node(project, tools, node, &above, &mut faults, &mut trace);
+                    recall.keep(node, key, &state, faults.0.is_empty(), trace);
+                    state
+                });
                 states.lock().insert(node.id.clone(), state);
                 findings.lock().insert(next, faults);
             }
@@ -96,7 +106,7 @@ pub(super) fn all(project: &Arc<Project>, tools: &Tools) -> Typing {
         let Some(node) = project.graph.node(ids[at]) else { continue };
         let mut faults = Diagnostics::default();
         let above = |id: &NodeId| states.lock().get(id).cloned();
-        let state = draft::node(project, tools, node, &above, &mut faults);
+        let state = draft::node(project, tools, node, &above, &mut faults, &mut Trace::default());
         states.lock().insert(node.id.clone(), state);
         findings.insert(at, faults);
     }

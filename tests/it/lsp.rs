@@ -21,7 +21,7 @@ id,name,price
 select id, name, price from {{ ref('items') }}
 -- file: models/dear.sql
 with costly as (
-    select s.id, s.name as 이름, {{ cents('price') }} as cents from {{ ref('stg') }} s where s.price > 2
+    select s.id, s.name as \"이름\", {{ cents('price') }} as cents from {{ ref('stg') }} s where s.price > 2
 )
 select * from costly
 -- file: models/plays.sql
@@ -173,7 +173,7 @@ impl<'a> Editor<'a> {
         let params = json!({
             "textDocument": {"uri": self.uri(path)},
             "position": {"line": line, "character": character},
-            "context": {"includeDeclaration": false},
+            "context": {"includeDeclaration": false, "triggerKind": 1},
         });
         self.ask(method, params)
     }
@@ -291,7 +291,7 @@ fn names_are_completed() {
         ("select * from {{ source('raw', '¦') }}", &["plays"], "raw"),
         ("select s.¦ from {{ ref('stg') }} s", &["id", "name", "price"], "song"),
         ("select ¦ from {{ ref('stg') }}", &["id", "name", "price"], "song"),
-        ("select d.¦ from {{ ref('dear') }} d", &["이름", "cents", "id"], "price"),
+        ("select d.¦ from {{ ref('dear') }} d", &["\"이름\"", "cents", "id"], "price"),
         ("with a as (select song as title from {{ source('raw', 'plays') }}) select ¦ from a", &["title", "a"], "seconds"),
         ("select {{ ce¦", &["cents", "ref", "is_incremental"], "stg"),
         ("select dat¦ from {{ ref('stg') }}", &["date_trunc", "dateadd"], "sum"),
@@ -329,8 +329,8 @@ fn names_are_explained_and_lead_to_their_definition() {
     editor.open("models/dear.sql", &dear);
     let mark = |word: &str| dear.replacen(word, &format!("{}¦{}", &word[..1], &word[1..]), 1);
     for (text, expect) in [
-        (mark("stg'"), &["**stg** (model, table)", "Items as they come.", "| `price` | NUMBER(", "of one piece"][..]),
-        (mark("price >"), &["`price` NUMBER(", "column of **stg**", "`items.price` (copy)", "of one piece"]),
+        (mark("stg'"), &["**stg** (model, table)", "Items as they come.", "| `price` | FLOAT |", "of one piece"][..]),
+        (mark("price >"), &["`price` FLOAT", "column of **stg**", "`items.price` (copy)", "of one piece"]),
         (mark("cents('"), &["cents(column, factor=100)", "macros/money.sql"]),
         (dear.replace("from costly", "from cos¦tly"), &["`costly`", "`이름`", "`cents`"]),
         ("select {{ ref('stg') }}, date_tr¦unc('day', x)".to_owned(), &["DATE_TRUNC(", "both engines"]),
@@ -355,7 +355,7 @@ fn names_are_explained_and_lead_to_their_definition() {
     editor.open("models/schema.yml", "");
     let schema = shop.read("models/schema.yml");
     assert_eq!(editor.leads("models/schema.yml", &schema.replace("name: stg", "name: s¦tg")), "models/stg.sql:0:0");
-    assert!(editor.shown("models/schema.yml", &schema.replace("name: price", "name: pri¦ce")).contains("`price` NUMBER("));
+    assert!(editor.shown("models/schema.yml", &schema.replace("name: price", "name: pri¦ce")).contains("`price` FLOAT"));
 
     let used = editor.at("textDocument/references", "models/stg.sql", "¦");
     let used: Vec<String> = used.as_array().expect("a list").iter().map(|l| place(&shop, l)).collect();

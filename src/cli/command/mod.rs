@@ -30,10 +30,14 @@ pub(super) use nodes::adapters;
 use super::{
     args::{Command, Docs, SourceCommand},
     config::Config,
+    interrupt,
     message::Failure,
     stdout::Stdout,
 };
 use crate::plan::Verb;
+
+/// The artifact of `check` with all that is known of columns.
+const LINEAGE: &str = "lineage.json";
 
 /// The exit code, or why there was nothing to run.
 pub(super) fn run(command: Command, config: &Config) -> Result<i32, Failure> {
@@ -51,7 +55,10 @@ pub(super) fn run(command: Command, config: &Config) -> Result<i32, Failure> {
         }
         Command::Source(SourceCommand::Freshness { selecting, output }) => freshness::run(&selecting, output.as_deref(), config),
         Command::Deps { upgrade, lock } => deps::run(upgrade, lock, config),
-        Command::Ingest { running, follow } => {
+        Command::Ingest { running, follow, leashed } => {
+            if leashed {
+                interrupt::with_input();
+            }
             nodes::run_with(Verb::Ingest, &running, nodes::Extra { follow, ..nodes::Extra::default() }, config)
         }
         Command::Compile { selecting, inline, full_refresh } => compile::run(&selecting, inline.as_deref(), full_refresh, config),
