@@ -50,7 +50,8 @@ impl Analysis {
             }
             let faults = match outcome {
                 Ok(loaded) => {
-                    let own = loaded.typing.findings.0.iter().filter(|d| d.place.as_ref().is_none_or(|p| !set_back.contains(p.file.path())));
+                    let own =
+                        loaded.typing.findings.0.iter().filter(|d| d.place.as_ref().is_none_or(|p| !set_back.contains(p.file.path())));
                     findings.0.extend(own.cloned());
                     if set_back.is_empty() {
                         self.well = written(&loaded.project);

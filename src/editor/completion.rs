@@ -215,7 +215,8 @@ fn template(writing: &mut Writing<'_>, qualifier: Option<&str>, function: Option
         return;
     }
     let start = writing.found.len();
-    let mut packages: Vec<&str> = snapshot.macros.iter().filter(|m| m.package != root && !m.is_builtin).map(|m| m.package.as_str()).collect();
+    let mut packages: Vec<&str> =
+        snapshot.macros.iter().filter(|m| m.package != root && !m.is_builtin).map(|m| m.package.as_str()).collect();
     packages.sort_unstable();
     packages.dedup();
     packages.iter().for_each(|p| writing.add(p, Kind::MODULE, Some("package".into()), ""));

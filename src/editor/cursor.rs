@@ -30,7 +30,9 @@ pub(super) fn in_template(text: &str, offset: usize) -> Spot {
     let offset = floor(text, offset);
     let all = tokens(text);
     let inside = |t: &&super::lexer::Token| match t.kind {
-        Kind::Expression | Kind::Statement => t.range.start + 1 < offset && (offset < t.range.end - 1 || !is_closed(&text[t.range.clone()])),
+        Kind::Expression | Kind::Statement => {
+            t.range.start + 1 < offset && (offset < t.range.end - 1 || !is_closed(&text[t.range.clone()]))
+        }
         Kind::Remark => t.range.start < offset && offset < t.range.end,
         // at the end of a comment's line one still writes the comment
         Kind::Comment => t.range.start < offset && offset <= t.range.end,

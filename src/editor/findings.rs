@@ -5,9 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tower_lsp_server::ls_types::{
-    Diagnostic as Shown, DiagnosticRelatedInformation, DiagnosticSeverity, Location, NumberOrString, Uri,
-};
+use tower_lsp_server::ls_types::{Diagnostic as Shown, DiagnosticRelatedInformation, DiagnosticSeverity, Location, NumberOrString, Uri};
 
 use super::{lexer::is_word, position::span};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Severity};

@@ -45,8 +45,7 @@ pub(super) fn is_word(c: char) -> bool {
 }
 
 /// What opens a Jinja block, what it is and what closes it.
-const BLOCKS: [(&str, Kind, &str); 3] =
-    [("{{", Kind::Expression, "}}"), ("{%", Kind::Statement, "%}"), ("{#", Kind::Remark, "#}")];
+const BLOCKS: [(&str, Kind, &str); 3] = [("{{", Kind::Expression, "}}"), ("{%", Kind::Statement, "%}"), ("{#", Kind::Remark, "#}")];
 
 /// The end of the block that opens at `start`: its closing, or the line's end where another block opens first.
 fn block_end(text: &str, start: usize, kind: Kind, closing: &str) -> usize {

@@ -57,7 +57,8 @@ mod tests {
 
     #[test]
     fn positions_count_utf16_units() {
-        for (word, line, character) in [("select", 0, 0), ("멜론", 0, 8), ("as a", 0, 12), ("🎵", 1, 3), ("as b", 1, 7), ("from", 2, 0)] {
+        for (word, line, character) in [("select", 0, 0), ("멜론", 0, 8), ("as a", 0, 12), ("🎵", 1, 3), ("as b", 1, 7), ("from", 2, 0)]
+        {
             let at = TEXT.find(word).expect("there");
             assert_eq!(position(TEXT, at), Position::new(line, character), "{word}");
             assert_eq!(offset(TEXT, Position::new(line, character)), at, "{word}");

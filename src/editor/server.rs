@@ -15,17 +15,12 @@ use std::{
 
 use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::{runtime::Handle, sync::watch};
-use tower_lsp_server::{
-    Client, LanguageServer, LspService, Server,
-    jsonrpc::Result,
-    ls_types::*,
-};
+use tower_lsp_server::{Client, LanguageServer, LspService, Server, jsonrpc::Result, ls_types::*};
 
 use super::{
     Load, Options,
     analysis::{Analysis, Outcome},
-    channel,
-    completion, definition, findings, hover,
+    channel, completion, definition, findings, hover,
     position::{changed, offset, span},
     snapshot::Snapshot,
     symbols,
@@ -130,7 +125,8 @@ impl Shared {
     /// The project's folder: as named, as the editor says, or around the first file that is opened.
     fn settle_root(&self, folders: &[PathBuf]) {
         let named = Some(&self.options.folder).filter(|f| self.options.is_named || folders.is_empty() && holds_project(f));
-        let found = named.or_else(|| folders.iter().find(|f| holds_project(f))).or_else(|| Some(&self.options.folder).filter(|f| holds_project(f)));
+        let found =
+            named.or_else(|| folders.iter().find(|f| holds_project(f))).or_else(|| Some(&self.options.folder).filter(|f| holds_project(f)));
         if let Some(found) = found {
             *self.root.write() = Some(found.clone());
         }

@@ -87,8 +87,7 @@ impl Snapshot {
     }
 
     pub(super) fn referenced(&self, package: Option<&str>, name: &str) -> Option<&Node> {
-        let named: Vec<&Node> =
-            self.referable().into_iter().filter(|n| n.name == name && package.is_none_or(|p| n.package == p)).collect();
+        let named: Vec<&Node> = self.referable().into_iter().filter(|n| n.name == name && package.is_none_or(|p| n.package == p)).collect();
         // without a version the latest is meant
         let latest = |n: &&&Node| n.extra.get("version").is_none() || n.extra.get("version") == n.extra.get("latest_version");
         named.iter().find(latest).or(named.first()).copied()
@@ -162,7 +161,8 @@ impl Snapshot {
 
     /// A macro as a template of the root project calls it: `name` or `package.name`.
     pub(super) fn find_macro(&self, qualifier: Option<&str>, name: &str) -> Option<&MacroFacts> {
-        let mut named: Vec<&MacroFacts> = self.macros.iter().filter(|m| m.name == name && qualifier.is_none_or(|q| m.package == q)).collect();
+        let mut named: Vec<&MacroFacts> =
+            self.macros.iter().filter(|m| m.name == name && qualifier.is_none_or(|q| m.package == q)).collect();
         named.sort_by_key(|m| (m.package != self.root_name(), m.is_builtin, m.package.clone()));
         named.first().copied()
     }

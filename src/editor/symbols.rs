@@ -27,7 +27,9 @@ pub(super) fn outline(path: &Path, text: &str) -> Vec<DocumentSymbol> {
         Some("md") => blocks(text),
         _ => {
             let mut all = blocks(text);
-            all.extend(Scope::of(text).ctes.iter().map(|c| symbol(text, &c.name, "CTE", SymbolKind::STRUCT, c.place.clone(), c.place.clone())));
+            all.extend(
+                Scope::of(text).ctes.iter().map(|c| symbol(text, &c.name, "CTE", SymbolKind::STRUCT, c.place.clone(), c.place.clone())),
+            );
             all.sort_by_key(|s| (s.range.start.line, s.range.start.character));
             all
         }

@@ -9,11 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use datafusion::{
-    arrow::datatypes::SchemaRef,
-    common::tree_node::TreeNodeRecursion,
-    logical_expr::LogicalPlan,
-};
+use datafusion::{arrow::datatypes::SchemaRef, common::tree_node::TreeNodeRecursion, logical_expr::LogicalPlan};
 use parking_lot::Mutex;
 
 use super::{State, Tools};
@@ -105,7 +101,14 @@ impl<'a> Recall<'a> {
         let context = project.environment.context();
         let said = format!(
             "{:?} {:?} {:?} {:?} {:?} {:?} {} {:?}",
-            context.vars, context.package_vars, context.cli_vars, context.target, context.flags, context.dispatch, context.engine, project.rows
+            context.vars,
+            context.package_vars,
+            context.cli_vars,
+            context.target,
+            context.flags,
+            context.dispatch,
+            context.engine,
+            project.rows
         );
         Self { project, tools, files, common: digest(&[&names, &said]), keys: Mutex::default() }
     }
@@ -169,9 +172,11 @@ impl<'a> Recall<'a> {
         }
         let graphic = |text: &str| text.contains("graph");
         let asks_all = graphic(&node.raw_code)
-            || self.project.environment.macros().any(|m| {
-                !m.is_builtin && trace.macros.contains(&format!("{}.{}", m.package, m.name)) && graphic(&m.place.file.text)
-            });
+            || self
+                .project
+                .environment
+                .macros()
+                .any(|m| !m.is_builtin && trace.macros.contains(&format!("{}.{}", m.package, m.name)) && graphic(&m.place.file.text));
         if asks_all || !trace.reads.iter().chain(&trace.asked).all(|r| near.contains(r)) {
             return;
         }

@@ -66,8 +66,13 @@ struct Editor<'a> {
 
 impl<'a> Editor<'a> {
     fn start(shop: &'a Sandbox) -> Self {
-        let mut child =
-            shop.command(&["lsp", "--stdio"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("it starts");
+        let mut child = shop
+            .command(&["lsp", "--stdio"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("it starts");
         let (send, messages) = channel();
         let mut out = BufReader::new(child.stdout.take().expect("piped"));
         std::thread::spawn(move || {
@@ -388,8 +393,7 @@ fn a_workspace_without_a_project_is_no_fault() {
 #[test]
 fn an_editor_that_goes_without_a_word_leaves_no_server() {
     let shop = Sandbox::new(SHOP);
-    let mut child =
-        shop.command(&["lsp"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    let mut child = shop.command(&["lsp"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
     drop(child.stdin.take());
     assert_eq!(child.wait().expect("it ends").code(), Some(1));
 }

@@ -48,6 +48,9 @@ const LONGEST_BURST: Duration = Duration::from_millis(1000);
 /// Between two looks at a running process.
 const LOOK: Duration = Duration::from_millis(25);
 
+/// Between two looks at the sources' tables.
+const TURN: Duration = Duration::from_millis(300);
+
 /// Rows shown of each changed model, and models whose rows are compared after one build.
 const ROWS: &str = "5";
 const MOST_COMPARED: usize = 5;
@@ -79,10 +82,12 @@ pub(super) fn run(args: &WatchArgs, config: &Config) -> Result<i32, Failure> {
         warehouse: None,
         work: None,
         compared: VecDeque::new(),
+        well: false,
     };
-    state.reread();
-    if args.follow {
-        state.watch_warehouse(&mut watcher)?;
+    state.well = state.reread();
+    if let Some(warehouse) = state.warehouse.as_ref().filter(|w| w.contains("://")) {
+        let fault = Diagnostic::error("cli/watch", format!("new rows in `{warehouse}` cannot be seen from here"));
+        return Err(fault.help("`--follow` needs a warehouse in a local folder").into());
     }
     print("watching for changes; Ctrl-C ends it");
     state.follow(&saves)
@@ -90,9 +95,16 @@ pub(super) fn run(args: &WatchArgs, config: &Config) -> Result<i32, Failure> {
 
 /// What is going on.
 enum Work {
-    Build { process: Process, began: Instant, selected: BTreeMap<NodeId, String>, arrived: BTreeMap<NodeId, String> },
+    Build {
+        process: Process,
+        began: Instant,
+        selected: BTreeMap<NodeId, String>,
+        arrived: BTreeMap<NodeId, String>,
+    },
     /// Rows of a model before and after.
-    Compare { process: Process },
+    Compare {
+        process: Process,
+    },
 }
 
 struct Watching<'a> {
@@ -114,14 +126,22 @@ struct Watching<'a> {
     work: Option<Work>,
     /// Models whose rows are still to be compared.
     compared: VecDeque<String>,
+    /// Whether the project as it is can be built.
+    well: bool,
 }
 
 impl Watching<'_> {
     fn follow(&mut self, saves: &Receiver<Vec<PathBuf>>) -> Result<i32, Failure> {
+        let mut looked = Instant::now();
         loop {
+            if self.args.follow && looked.elapsed() >= TURN {
+                looked = Instant::now();
+                self.arrived.extend(self.tables.advanced());
+            }
             self.advance()?;
             let event = match &self.work {
                 Some(_) => saves.recv_timeout(LOOK),
+                None if self.args.follow => saves.recv_timeout(TURN),
                 None => saves.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match event {
@@ -130,7 +150,8 @@ impl Watching<'_> {
                         continue;
                     }
                     self.interrupt();
-                    if self.reread() && !self.pending.is_empty() {
+                    self.well = self.reread();
+                    if self.well && !self.pending.is_empty() {
                         self.build()?;
                     }
                 }
@@ -161,7 +182,7 @@ impl Watching<'_> {
             let previous = format!("{model}@previous");
             let args = ["--if-known", "--limit", ROWS, "--data", &previous, &model];
             self.work = Some(Work::Compare { process: Process::start("diff", args, self.config)? });
-        } else if !self.arrived.is_empty() && !self.args.no_build {
+        } else if self.well && !self.arrived.is_empty() && !self.args.no_build {
             self.build()?;
         }
         Ok(())
@@ -177,26 +198,18 @@ impl Watching<'_> {
         }
     }
 
-    /// Waits until a burst is over; whether anything in it is of the project. New rows are noted on the way.
-    fn settle(&mut self, first: Vec<PathBuf>, saves: &Receiver<Vec<PathBuf>>) -> bool {
+    /// Waits until a burst is over; whether anything in it is of the project.
+    fn settle(&self, first: Vec<PathBuf>, saves: &Receiver<Vec<PathBuf>>) -> bool {
         let began = Instant::now();
-        let mut ours = self.note(&first);
-        // of commits alone there may be no end, and nobody waits for them
+        let mut ours = first.iter().any(|p| self.is_ours(p));
+        // of what segue writes itself there may be no end, and nobody waits for it
         while ours && began.elapsed() < LONGEST_BURST {
             match saves.recv_timeout(SETTLE) {
-                Ok(paths) => ours |= self.note(&paths),
+                Ok(paths) => ours |= paths.iter().any(|p| self.is_ours(p)),
                 Err(_) => break,
             }
         }
         ours
-    }
-
-    fn note(&mut self, paths: &[PathBuf]) -> bool {
-        if self.args.follow {
-            let new = paths.iter().filter_map(|p| self.tables.committed(p)).map(|(id, selector)| (id.clone(), selector.to_owned()));
-            self.arrived.extend(new.collect::<Vec<_>>());
-        }
-        paths.iter().any(|p| self.is_ours(p))
     }
 
     fn is_ours(&self, path: &Path) -> bool {
@@ -233,26 +246,10 @@ impl Watching<'_> {
         print(&format!("checked {} nodes in {:.0} ms: {counts}", project.graph.len(), began.elapsed().as_secs_f64() * 1000.0));
         if self.args.follow {
             self.warehouse = Some(project.warehouse_root());
-            self.tables = Tables::of(project);
+            self.tables.refresh(project);
             self.ingest(&adapters(project));
         }
         !typed.typing.findings.has_errors()
-    }
-
-    /// Sees commits to a warehouse that is not below the project too.
-    fn watch_warehouse(&self, watcher: &mut dyn Watcher) -> Result<(), Failure> {
-        let Some(warehouse) = &self.warehouse else { return Ok(()) };
-        if warehouse.contains("://") {
-            let fault = Diagnostic::error("cli/watch", format!("new rows in `{warehouse}` cannot be seen from here"));
-            return Err(fault.help("`--follow` needs a warehouse in a local folder").into());
-        }
-        let folder = Path::new(warehouse);
-        if folder.starts_with(&self.config.project_dir) {
-            return Ok(());
-        }
-        let failed = |e: String| Diagnostic::error("cli/watch", format!("the warehouse `{warehouse}` cannot be watched: {e}"));
-        std::fs::create_dir_all(folder).map_err(|e| failed(e.to_string()))?;
-        Ok(watcher.watch(folder, RecursiveMode::Recursive).map_err(|e| failed(e.to_string()))?)
     }
 
     /// One process takes in what comes; another configuration is another process.

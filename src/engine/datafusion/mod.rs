@@ -5,6 +5,7 @@
 //! | `planner.rs` | text -> lowered statement -> logical plan; tables and views opened as they are named |
 //! | `execution.rs` | plans to rows or to data files |
 //! | `drafting.rs` | plans against described columns, without data |
+//! | `constant.rs` | constants that have no value |
 //! | `prepare.rs` | SQL functions, sequences, older versions, RESULT_SCAN |
 //! | `pivot.rs` | the values of PIVOT's ANY |
 //! | `publish.rs` | materializations: table, view, incremental strategies |
@@ -30,6 +31,7 @@ mod alteration;
 mod arithmetic_tests;
 mod catalog;
 mod change;
+mod constant;
 mod counter;
 mod ddl;
 mod definition;

@@ -47,11 +47,8 @@ fn failed(e: std::io::Error) -> Failure {
 fn segue(verb: &str, config: &Config) -> Result<Command, Failure> {
     let mut command = Command::new(std::env::current_exe().map_err(failed)?);
     command.arg(verb).arg("--project-dir").arg(&config.project_dir);
-    let options: [(&str, Option<&str>); 3] = [
-        ("--profile", config.profile.as_deref()),
-        ("--target", config.target.as_deref()),
-        ("--vars", config.vars.as_deref()),
-    ];
+    let options: [(&str, Option<&str>); 3] =
+        [("--profile", config.profile.as_deref()), ("--target", config.target.as_deref()), ("--vars", config.vars.as_deref())];
     for (flag, value) in options {
         if let Some(value) = value {
             command.arg(flag).arg(value);
