@@ -11,6 +11,7 @@ pub mod checks;
 pub mod cli;
 pub mod diagnostic;
 pub mod dialect;
+pub mod editor;
 pub mod engine;
 pub mod graph;
 pub mod ingest;

@@ -18,8 +18,8 @@ use crate::{ingest::kafka::SinkAddress, simulate::eventsim::Moment};
 Examples:
   segue init my_project && cd my_project    start a project that builds at once
   segue build                               ingest, build and test everything
-  segue build --select +top_songs           one model and all that it needs
-  segue show --select top_songs             look at its rows
+  segue build --select +top_artists         one model and all that it needs
+  segue show --select top_artists           look at its rows
   segue sql \"select count(*) from t\"        ask the warehouse
 
 Exit codes: 0 all is well, 1 a node failed, 2 the invocation or the project is wrong.")]
@@ -325,6 +325,9 @@ pub enum Command {
         /// Go on until Ctrl-C, committing what comes in small batches
         #[arg(long, help_heading = "Options")]
         follow: bool,
+        /// End when standard input does: for processes that another one started
+        #[arg(long, hide = true, requires = "follow")]
+        leashed: bool,
     },
     /// Render models to SQL without running them
     #[command(
@@ -361,9 +364,9 @@ Exit codes: 0 no errors, 1 a model has one, 2 the project cannot be read.")]
     /// Which columns a column comes from, or goes into
     #[command(after_help = "\
 Examples:
-  segue lineage top_songs.plays                  where it comes from
+  segue lineage top_artists.plays                where it comes from
   segue lineage charts.song_id --downstream      what depends on it
-  segue lineage top_songs --output mermaid       every column of a model")]
+  segue lineage top_artists --output mermaid     every column of a model")]
     Lineage(LineageArgs),
     /// Check a change as before a merge: types, then a build with tests in a throw-away warehouse
     #[command(after_help = "\
@@ -377,13 +380,26 @@ Exit codes: 0 all is well, 1 something failed, 2 the project cannot be read.")]
     /// Check and build what changes, on each save
     #[command(after_help = "Examples:\n  segue watch\n  segue watch --depth 1\n  segue watch --no-build")]
     Watch(WatchArgs),
+    /// Serve an editor: findings, definitions, completion over the Language Server Protocol
+    #[command(after_help = "\
+Started by an editor, not by hand; see docs/editor.md for VS Code, Neovim and Helix.
+
+Examples:
+  segue lsp                                 the project of the editor's workspace
+  segue lsp --project-dir analytics         a project below it")]
+    Lsp {
+        /// What editors pass; standard input and output are the only channel
+        #[arg(long, hide = true)]
+        stdio: bool,
+    },
     /// What differs from an earlier version of the project, or between two tables
     #[command(after_help = "\
 Examples:
   segue diff                                     against the last commit
   segue diff origin/main --output markdown       for a pull request
   segue diff --state prod-artifacts --fail-on breaking
-  segue diff --data top_songs@previous top_songs what the last build changed
+  segue diff --data top_artists@previous top_artists
+                                                 what the last build changed
   segue diff --data prod.orders dev.orders --key order_id")]
     Diff(DiffArgs),
     /// List nodes
@@ -411,7 +427,7 @@ Examples:
         #[arg(long, value_name = "SQL", conflicts_with = "select", help_heading = "Options")]
         inline: Option<String>,
         /// Rows to show; -1 for all
-        #[arg(long, default_value_t = 5, allow_negative_numbers = true, value_name = "N", help_heading = "Options")]
+        #[arg(long, default_value_t = 5, allow_negative_numbers = true, value_name = "N", help_heading = "Options", value_parser = row_limit)]
         limit: i64,
         #[arg(long, value_enum, default_value_t, help_heading = "Options")]
         output: Output,
@@ -564,9 +580,20 @@ pub enum Simulate {
         /// Last day
         #[arg(long, value_name = "DATE")]
         end: Option<chrono::NaiveDate>,
+        /// Seed of chance: the same one makes the same charts
         #[arg(long, value_name = "N")]
         seed: Option<u64>,
     },
+}
+
+/// How many rows are shown.
+fn row_limit(text: &str) -> Result<i64, String> {
+    text.parse().ok().filter(|n| *n >= -1).ok_or_else(|| "a number of rows is 0 or more, and -1 is all of them".to_owned())
+}
+
+/// How many of something are made.
+fn count(text: &str) -> Result<u64, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "a whole number, 1 or more, is wanted".to_owned())
 }
 
 #[derive(Args, Debug)]
@@ -578,10 +605,10 @@ pub struct Eventsim {
     #[arg(long, value_name = "ADDRESS", conflicts_with = "out", value_parser = SinkAddress::parse)]
     pub to: Option<SinkAddress>,
     /// Roughly how many events; decides the number of users when that is not given
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = count)]
     pub events: Option<u64>,
     /// Users at the start
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = count)]
     pub users: Option<u64>,
     /// Days of events
     #[arg(long, value_name = "N")]
@@ -592,6 +619,7 @@ pub struct Eventsim {
     /// Events are before this moment; of a date, the day is included
     #[arg(long, value_name = "MOMENT", value_parser = end_moment)]
     pub end: Option<chrono::DateTime<chrono::Utc>>,
+    /// Seed of chance: the same one makes the same events [default: that of the configuration]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
     /// Seed of the catalog of songs; that of the recorded charts by default

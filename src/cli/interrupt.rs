@@ -28,6 +28,15 @@ pub(super) fn cancel(run: &Cancellation) -> tokio::task::JoinHandle<()> {
     })
 }
 
+/// Ends the process when its input ends: whoever started it is gone. Commits are atomic, so any moment will do.
+pub(super) fn with_input() {
+    std::thread::spawn(|| {
+        // whether the input ended or broke, nobody holds its other end
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(EXIT_CODE);
+    });
+}
+
 /// A flag that the first signal sets; for work that no runtime runs.
 pub(super) fn flag() -> Arc<AtomicBool> {
     let flag = Arc::new(AtomicBool::new(false));

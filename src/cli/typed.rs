@@ -1,9 +1,12 @@
 //! A project with its types, as several commands need it: loaded, its engine opened for planning only, every node typed.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use serde_json::{Value as Json, json};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 
 use super::{
     artifacts,
@@ -17,14 +20,25 @@ use crate::{
     engine::datafusion::{LocalEngine, LocalOptions},
     lineage::{Origin, Way},
     project::{self, LoadOptions, Project},
-    typing::{self, ColumnType, Rules, Tools, Typing},
+    typing::{self, ColumnType, Memory, Rules, Tools, TypedNode, Typing},
 };
 
 pub(super) struct Typed {
     pub(super) project: Arc<Project>,
     pub(super) typing: Typing,
     /// Whatever was started for it ends with it.
-    _runtime: Runtime,
+    _runtime: Arc<Started>,
+}
+
+/// A runtime that may be dropped anywhere, within another runtime too: nobody waits for what it still does.
+struct Started(Option<Runtime>);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// Loads and types. A project that cannot be loaded gives its faults.
@@ -34,44 +48,113 @@ pub(super) fn load(verb: &str, config: &Config) -> Result<Typed, Failure> {
 }
 
 pub(super) fn load_with(options: &LoadOptions) -> Result<Typed, Failure> {
-    let project = Arc::new(project::load(options)?);
-    let runtime = runtime()?;
-    let tools = tools(&project, &runtime)?;
-    let rules = Rules::of(&project);
-    let mut typing = typing::check(&project, &tools, &rules);
-    typing.findings.0.splice(0..0, project.warnings.0.iter().cloned());
-    Ok(Typed { project, typing, _runtime: runtime })
+    Typist::new()?.load(options, &Arc::default())
 }
 
-fn tools(project: &Arc<Project>, runtime: &Runtime) -> Result<Tools, Failure> {
-    let profile = &project.profile;
-    let is_local = project.engine == "datafusion";
-    // elsewhere there is no folder of tables to look into: one that does not exist stands for it
-    let path = if is_local { project.warehouse_root() } else { project.target_folder().join("typing").to_string_lossy().into_owned() };
-    let options = LocalOptions { path, database: profile.database.clone(), schema: profile.schema.clone(), memory_limit: None, user: None };
-    let engine = LocalEngine::open(&project.root, &options)
-        .map_err(|e| Failure::from(message::of_engine(e).at(profile.place.clone(), "the warehouse of this target")))?;
-    Ok(Tools { drafting: engine.drafting(), runtime: runtime.handle().clone(), adapters: adapters(project), is_local })
+/// Types one project after the other: what is slow to start is started once.
+pub(super) struct Typist {
+    handle: Handle,
+    runtime: Arc<Started>,
+    engine: Option<(LocalOptions, LocalEngine)>,
+    /// What was typed before and has not changed is not typed again.
+    memory: Arc<Memory>,
 }
 
-/// The manifest with what typing tells: of each node `segue: {columns: [{name, type, from}], filters}`.
+impl Typist {
+    pub(super) fn new() -> Result<Self, Failure> {
+        let runtime = runtime()?;
+        let handle = runtime.handle().clone();
+        Ok(Self { handle, runtime: Arc::new(Started(Some(runtime))), engine: None, memory: Arc::default() })
+    }
+
+    /// Loads and types; once `cancelled` is set, what is not typed yet is left out.
+    pub(super) fn load(&mut self, options: &LoadOptions, cancelled: &Arc<AtomicBool>) -> Result<Typed, Failure> {
+        let project = Arc::new(project::load(options)?);
+        let tools = self.tools(&project, cancelled)?;
+        let rules = Rules::of(&project);
+        let mut typing = typing::check(&project, &tools, &rules);
+        typing.findings.0.splice(0..0, project.warnings.0.iter().cloned());
+        Ok(Typed { project, typing, _runtime: Arc::clone(&self.runtime) })
+    }
+
+    fn tools(&mut self, project: &Arc<Project>, cancelled: &Arc<AtomicBool>) -> Result<Tools, Failure> {
+        let profile = &project.profile;
+        let is_local = project.engine == "datafusion";
+        // elsewhere there is no folder of tables to look into: one that does not exist stands for it
+        let path = if is_local { project.warehouse_root() } else { project.target_folder().join("typing").to_string_lossy().into_owned() };
+        let options =
+            LocalOptions { path, database: profile.database.clone(), schema: profile.schema.clone(), memory_limit: None, user: None };
+        let open = |options: &LocalOptions| {
+            LocalEngine::open(&project.root, options)
+                .map_err(|e| Failure::from(message::of_engine(e).at(profile.place.clone(), "the warehouse of this target")))
+        };
+        let engine = match &self.engine {
+            Some((known, engine)) if *known == options => engine,
+            _ => &self.engine.insert((options.clone(), open(&options)?)).1,
+        };
+        Ok(Tools {
+            drafting: engine.drafting(),
+            runtime: self.handle.clone(),
+            adapters: adapters(project),
+            is_local,
+            cancelled: Arc::clone(cancelled),
+            memory: Arc::clone(&self.memory),
+        })
+    }
+}
+
+/// Column lineage of all typed nodes: `target/lineage.json`.
+pub(super) fn lineage(typed: &Typed, config: &Config) -> Json {
+    let nodes: BTreeMap<String, Json> = typed
+        .typing
+        .nodes
+        .iter()
+        .map(|(id, node)| {
+            let column = |(i, c): (usize, &ColumnType)| json!({"name": c.name, "type": c.data_type, "from": origins(typed, node, i)});
+            let filters = node.lineage.filters.iter().map(|(o, way)| origin(typed, o, *way));
+            let entry = json!({
+                "columns": node.columns.iter().enumerate().map(column).collect::<Vec<_>>(),
+                "filters": filters.collect::<Vec<_>>(),
+            });
+            (id.to_string(), entry)
+        })
+        .collect();
+    json!({
+        "metadata": {
+            "segue_version": env!("CARGO_PKG_VERSION"),
+            "generated_at": config.now.to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
+            "invocation_id": config.invocation.to_string(),
+            "project_name": typed.project.name,
+        },
+        "nodes": nodes,
+    })
+}
+
+fn origin(typed: &Typed, origin: &Origin, way: Way) -> Json {
+    let node = typed.typing.owner(&origin.relation).map(ToString::to_string);
+    json!({"node": node, "relation": origin.relation.to_string(), "column": origin.column, "how": way.as_str()})
+}
+
+fn origins(typed: &Typed, node: &TypedNode, column: usize) -> Vec<Json> {
+    node.lineage.columns.get(column).into_iter().flat_map(|(_, all)| all.iter().map(|(o, way)| origin(typed, o, *way))).collect()
+}
+
+/// The manifest with what typing tells of columns that YAML describes, as `segue: {type, from}`. dbt's schema has room for keys of
+/// others there and nowhere else in a node; `lineage.json` has all columns.
 pub(super) fn manifest(typed: &Typed, config: &Config) -> Json {
     let mut manifest = artifacts::manifest(&typed.project, HashMap::new(), config);
-    let origin = |(origin, way): (&Origin, &Way)| {
-        let node = typed.typing.owner(&origin.relation).map(ToString::to_string);
-        json!({"node": node, "relation": origin.relation.to_string(), "column": origin.column, "how": way.as_str()})
-    };
     for (id, node) in &typed.typing.nodes {
         let key = id.to_string();
-        let Some(entry) = ["nodes", "sources"].iter().find_map(|g| manifest.get(*g)?.get(&key).map(|_| *g)) else { continue };
-        let column = |(i, c): (usize, &ColumnType)| {
-            let from: Vec<Json> = node.lineage.columns.get(i).into_iter().flat_map(|(_, o)| o.iter().map(origin)).collect();
-            json!({"name": c.name, "type": c.data_type, "from": from})
+        let Some(group) = ["nodes", "sources"].iter().find(|g| manifest.get(**g).is_some_and(|all| all.get(&key).is_some())) else {
+            continue;
         };
-        manifest[entry][&key]["segue"] = json!({
-            "columns": node.columns.iter().enumerate().map(column).collect::<Vec<_>>(),
-            "filters": node.lineage.filters.iter().map(origin).collect::<Vec<_>>(),
-        });
+        let Some(described) = manifest[group][&key].get_mut("columns").and_then(Json::as_object_mut) else { continue };
+        for (name, entry) in described {
+            let same = |c: &ColumnType| c.name == *name || c.name.eq_ignore_ascii_case(name);
+            if let (Some(at), Json::Object(entry)) = (node.columns.iter().position(same), entry) {
+                entry.insert("segue".into(), json!({"type": node.columns[at].data_type, "from": origins(typed, node, at)}));
+            }
+        }
     }
     manifest
 }

@@ -26,7 +26,7 @@ use crate::{
         datafusion::{LocalEngine, LocalOptions},
         snowflake::SnowflakeEngine,
     },
-    graph::{IndirectSelection, Selection, SelectionArgs, select},
+    graph::{IndirectSelection, Node, Selection, SelectionArgs, select},
     names::{ResourceType, nearest},
     project::{self, LoadOptions, Project},
     run::{Introspection, ProjectSource},
@@ -95,8 +95,22 @@ pub(super) fn load(verb: &str, flags: &[(&str, bool)], config: &Config) -> Resul
 pub(super) fn load_rows(verb: &str, flags: &[(&str, bool)], rows: Rows, config: &Config) -> Result<Arc<Project>, Failure> {
     located(config)?;
     let project = project::load(&LoadOptions { rows, ..config.load_options(verb, flags) })?;
+    run_date(&project)?;
     warn(&project.warnings, config)?;
     Ok(Arc::new(project))
+}
+
+/// `run_date`, where charts are fetched, is a day: another text would silently mean today.
+fn run_date(project: &Project) -> Result<(), Diagnostic> {
+    let context = project.environment.context();
+    let Some(value) = context.cli_vars.get("run_date").or_else(|| context.vars.get("run_date")) else { return Ok(()) };
+    let text = value.as_str().map_or_else(|| value.to_string(), |t| t.trim().to_owned());
+    let dated = |n: &Node| n.source.as_ref().and_then(|s| s.adapter.as_ref()).is_some_and(|a| a.type_ == "chart");
+    if value.is_null() || text.is_empty() || text.parse::<chrono::NaiveDate>().is_ok() || !project.graph.nodes().any(dated) {
+        return Ok(());
+    }
+    let fault = Diagnostic::error("ingest/run-date", format!("the variable `run_date` is no date: `{text}`"));
+    Err(fault.help("write it as `2025-02-27`"))
 }
 
 /// There is a project where one is looked for.

@@ -126,7 +126,7 @@ mod tests {
             "chart",
             json!({"provider": "melon"}),
             &["ingest/missing-setting: the `chart` adapter needs the setting `cp_key` to ask `melon` / \
-               set `cp_key: \"{{ env_var('DBT_ENV_SECRET_MELON_KEY') }}\"`, or `replay:` to run from recordings"],
+               set `cp_key: \"{{ env_var('SEGUE_SECRET_MELON_CP_KEY') }}\"`, or `replay:` to run from recordings"],
         );
         check(
             "chart",

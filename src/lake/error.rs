@@ -38,6 +38,9 @@ impl LakeError {
         if text.contains("Unsupported") && ["reader", "writer", "table feature"].iter().any(|w| text.to_lowercase().contains(w)) {
             return Self::NewerTable { table: place.to_owned(), cause: text };
         }
+        if let Some(cause) = damage(&error, &text) {
+            return Self::Damaged { place: place.to_owned(), cause };
+        }
         Self::storage(action, place, &error)
     }
 
@@ -59,6 +62,38 @@ impl LakeError {
         }
         Self::Storage { action, place: place.to_owned(), cause, help, transient: false }
     }
+}
+
+/// What is wrong with a table's log, in words of the log; `None` where the fault is another.
+fn damage(error: &DeltaTableError, text: &str) -> Option<String> {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(e) = source {
+        if e.is::<std::io::Error>() {
+            return None;
+        }
+        source = e.source();
+    }
+    let lower = text.to_lowercase();
+    let any = |words: &[&str]| words.iter().any(|w| lower.contains(w));
+    // the log's reader says it in many ways: JSON that breaks off, missing actions, versions that do not follow
+    if any(&[
+        "json error",
+        "invalid json",
+        "expected value",
+        "eof while parsing",
+        "malformed json",
+        "not valid json",
+        "encountered unexpected",
+    ]) {
+        return Some("a commit in its `_delta_log` is no valid JSON".into());
+    }
+    if any(&["no table metadata", "no protocol", "missing metadata", "metadata action", "protocol action", "missing protocol"]) {
+        return Some("its `_delta_log` lacks the first commit, which says what the table is".into());
+    }
+    if any(&["non-contiguous", "not contiguous", "expected ordered contiguous", "missing version"]) {
+        return Some("a commit is missing in its `_delta_log`".into());
+    }
+    any(&["checkpoint"]).then(|| "a checkpoint in its `_delta_log` cannot be read".into())
 }
 
 fn explain(error: &std::io::Error) -> (String, Option<String>) {

@@ -227,6 +227,11 @@ impl Merged {
             store_failures: read.boolean("store_failures"),
             all: IndexMap::new(),
         };
+        for key in ["warn_if", "error_if"] {
+            if read.get(key).is_some_and(|(value, _)| value.as_str().is_some_and(|text| !follows_a_number(text))) {
+                read.wrong(key, "a condition that follows a number, as in `> 10`");
+            }
+        }
         if kind == ResourceType::Model {
             read.choice("materialized", &MATERIALIZATIONS.map(|m| (m, ())));
         }
@@ -236,6 +241,14 @@ impl Merged {
         config.all.entry("materialized".into()).or_insert(json!(config.materialized));
         config
     }
+}
+
+/// Whether a text can stand behind a count of failures. Anything may come later in it; how it begins tells.
+fn follows_a_number(text: &str) -> bool {
+    const WORDS: [&str; 8] = ["between", "in", "not", "is", "like", "ilike", "and", "or"];
+    let text = text.trim();
+    let word = text.split(|c: char| !c.is_alphabetic()).next().unwrap_or_default().to_lowercase();
+    text.starts_with(['=', '!', '<', '>', '+', '-', '*', '/', '%', ':']) || WORDS.contains(&word.as_str())
 }
 
 /// What a model can be; a materialization of the project's own is looked up among its macros by `run/`.

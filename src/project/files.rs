@@ -1,4 +1,5 @@
-//! The one place where project files are read: real folders, or a tree in memory for tests.
+//! The one place where project files are read: real folders, those with the unsaved texts of an editor over them, or a tree in
+//! memory for tests.
 //!
 //! Reading knows nothing of what files mean; it gives sorted paths and UTF-8 text without a byte order mark.
 
@@ -17,6 +18,8 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 pub enum Files {
     #[default]
     Disk,
+    /// The disk, with these absolute paths and contents in the place of what is saved.
+    Unsaved(Arc<BTreeMap<PathBuf, String>>),
     /// Absolute paths and their contents.
     Memory(Arc<BTreeMap<PathBuf, String>>),
 }
@@ -46,6 +49,7 @@ impl Files {
     pub fn read_bytes(&self, path: &Path) -> io::Result<Vec<u8>> {
         match self {
             Self::Disk => std::fs::read(path),
+            Self::Unsaved(files) => files.get(path).map_or_else(|| std::fs::read(path), |text| Ok(text.clone().into_bytes())),
             Self::Memory(files) => match files.get(path) {
                 Some(text) => Ok(text.clone().into_bytes()),
                 None => Err(io::Error::new(io::ErrorKind::NotFound, "no such file")),
@@ -82,13 +86,14 @@ impl Files {
     pub fn is_file(&self, path: &Path) -> bool {
         match self {
             Self::Disk => path.is_file(),
+            Self::Unsaved(files) => files.contains_key(path) || path.is_file(),
             Self::Memory(files) => files.contains_key(path),
         }
     }
 
     pub fn is_folder(&self, path: &Path) -> bool {
         match self {
-            Self::Disk => path.is_dir(),
+            Self::Disk | Self::Unsaved(_) => path.is_dir(),
             Self::Memory(files) => files.keys().any(|f| f != path && f.starts_with(path)),
         }
     }
@@ -96,7 +101,7 @@ impl Files {
     /// Names of the folders right below `folder`, sorted.
     pub fn folders(&self, folder: &Path) -> Vec<PathBuf> {
         let mut found: Vec<PathBuf> = match self {
-            Self::Disk => std::fs::read_dir(folder)
+            Self::Disk | Self::Unsaved(_) => std::fs::read_dir(folder)
                 .map(|all| all.filter_map(Result::ok).map(|e| e.path()).filter(|p| p.is_dir()).collect())
                 .unwrap_or_default(),
             Self::Memory(files) => {
@@ -116,8 +121,9 @@ impl Files {
             |p: &Path| p.extension().and_then(|e| e.to_str()).is_some_and(|e| extensions.iter().any(|x| x.eq_ignore_ascii_case(e)));
         let hidden = |p: &Path| p.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with('.'));
         let mut found = match self {
-            Self::Disk if !folder.is_dir() => vec![],
-            Self::Disk => {
+            // a file that was never saved is no part of the project yet
+            Self::Disk | Self::Unsaved(_) if !folder.is_dir() => vec![],
+            Self::Disk | Self::Unsaved(_) => {
                 let mut found = vec![];
                 let walk = walkdir::WalkDir::new(folder).follow_links(true).into_iter().filter_entry(|e| {
                     let inner = e.depth() > 0;

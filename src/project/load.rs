@@ -129,7 +129,7 @@ fn load_steps(options: &LoadOptions) -> Result<Project, Diagnostics> {
     let profile = profile(options, &packages[0], &early, &mut faults);
     let cache = options.cache.as_ref().map(|place| Cache::open(place, &packages[0]));
     let files: Vec<PackageFiles> = packages.iter().map(|p| read_package(&options.files, p, cache.as_ref(), &mut faults)).collect();
-    let docs = docs(&files, &mut faults);
+    let (docs, doc_places) = docs(&files, &mut faults);
     let Some(profile) = profile else { return Err(faults) };
 
     let context = context(options, &packages, &profile, cli_vars, &docs);
@@ -157,7 +157,7 @@ fn load_steps(options: &LoadOptions) -> Result<Project, Diagnostics> {
     };
     let mut harvest = field.harvest(&mut faults);
     let renewed = harvest.renewed.take();
-    let project = finish(options, packages, profile, environment, docs, harvest, faults)?;
+    let project = finish(options, packages, profile, environment, (docs, doc_places), harvest, faults)?;
     // only what turned out to be sound is kept
     if let (Some(cache), Some(bytes)) = (&cache, renewed) {
         cache.write(&bytes);
@@ -222,19 +222,20 @@ fn profile(options: &LoadOptions, root: &Package, early: &Environment, faults: &
 }
 
 /// `{% docs name %}` blocks of all packages; the root project's win.
-fn docs(files: &[PackageFiles], faults: &mut Diagnostics) -> IndexMap<String, String> {
-    let mut docs = IndexMap::new();
+fn docs(files: &[PackageFiles], faults: &mut Diagnostics) -> (IndexMap<String, String>, HashMap<String, Place>) {
+    let (mut docs, mut places) = (IndexMap::new(), HashMap::new());
     for file in files.iter().flat_map(|f| &f.docs) {
         match named_blocks(file, "docs") {
             Ok(blocks) => {
                 for block in blocks {
+                    places.entry(block.name.clone()).or_insert_with(|| Place::new(file, block.name_range.clone()));
                     docs.entry(block.name).or_insert_with(|| file.text.get(block.body).unwrap_or("").trim().to_owned());
                 }
             }
             Err(fault) => faults.push(*fault),
         }
     }
-    docs
+    (docs, places)
 }
 
 fn context(
@@ -278,7 +279,7 @@ fn finish(
     packages: Vec<Package>,
     profile: Profile,
     environment: Arc<Environment>,
-    docs: IndexMap<String, String>,
+    (docs, doc_places): (IndexMap<String, String>, HashMap<String, Place>),
     harvest: Harvest,
     mut faults: Diagnostics,
 ) -> Result<Project, Diagnostics> {
@@ -376,6 +377,7 @@ fn finish(
         on_run_end,
         packages,
         docs,
+        doc_places,
         macros,
         groups,
         semantic,

@@ -54,7 +54,7 @@ use serde_json::Value as Json;
 
 use self::{draft::Body, reference::References};
 use crate::{
-    diagnostic::Diagnostics,
+    diagnostic::{Diagnostics, Place},
     graph::{Graph, Node},
     names::NodeId,
     template::{Environment, Rows},
@@ -78,6 +78,8 @@ pub struct Project {
     pub packages: Vec<Package>,
     /// `{% docs %}` blocks by name.
     pub docs: IndexMap<String, String>,
+    /// Where the name of each of them stands.
+    pub doc_places: HashMap<String, Place>,
     /// What YAML says of macros.
     pub macros: Vec<MacroProperties>,
     /// `groups:` by name.

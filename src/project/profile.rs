@@ -215,9 +215,14 @@ impl ProfileSearch<'_> {
             }
         };
         let Some(profile) = root.get(name) else {
-            let place = self.named_at.clone().unwrap_or_else(|| Place::start_of(file));
+            // named on the command line: the profiles that there are begin here
+            let first = || root.entries().first().map_or_else(|| Place::start_of(file), |e| Place::new(file, e.key_range.clone()));
+            let (place, label) = match &self.named_at {
+                Some(place) => (place.clone(), "named here"),
+                None => (first(), "the profiles of this file"),
+            };
             let fault = Diagnostic::error("project/unknown-profile", format!("`{}` has no profile `{name}`", file.path().display()));
-            faults.push(fault.at(place, "named here").help(did_you_mean(name, "profiles", &names)));
+            faults.push(fault.at(place, label).help(did_you_mean(name, "profiles", &names)));
             return None;
         };
         let mut fields = Fields::of(profile, "a profile", faults)?;
@@ -259,9 +264,10 @@ impl ProfileSearch<'_> {
         }
         let snowflake = type_ == "snowflake";
         let (database, schema) = (fields.required("database"), fields.required("schema"));
+        let threads_at = at.get("threads").map_or_else(|| place.clone(), At::place);
         let threads = self.threads.or(fields.integer("threads").map(|n| n as usize));
         if threads == Some(0) {
-            fields.faults.push(Diagnostic::error("project/wrong-type", "`threads` must be at least 1").at(place.clone(), "in this target"));
+            fields.faults.push(Diagnostic::error("project/wrong-type", "`threads` must be at least 1").at(threads_at, "in this target"));
         }
         let memory_limit = fields.string("memory_limit").and_then(|text| {
             let bytes = bytes(&text);

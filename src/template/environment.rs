@@ -42,6 +42,19 @@ pub struct MacroCall {
     pub kwargs: IndexMap<String, Json>,
 }
 
+/// What is known of a macro without calling it.
+#[derive(Clone, Debug)]
+pub struct MacroFacts {
+    pub name: String,
+    pub package: String,
+    /// Its name in the file.
+    pub place: Place,
+    /// `name`, or `name=default` as written.
+    pub parameters: Vec<String>,
+    /// Whether it is one of segue's own, which stand in no file of the user.
+    pub is_builtin: bool,
+}
+
 /// A generic test as YAML declares it: calls the macro `test_<name>`.
 #[derive(Clone, Debug)]
 pub struct TestCall {
@@ -335,6 +348,24 @@ impl Environment {
     /// `package.name` of every macro, built-in ones as `dbt.name`, in no particular order.
     pub fn macro_names(&self) -> Vec<String> {
         self.packages.iter().flat_map(|(package, macros)| macros.keys().map(move |name| format!("{package}.{name}"))).collect()
+    }
+
+    /// Every macro: where it is and what it takes. In no order.
+    pub fn macros(&self) -> impl Iterator<Item = MacroFacts> + '_ {
+        self.packages.values().flat_map(|macros| macros.values()).map(|def| MacroFacts {
+            name: def.name.to_string(),
+            package: def.package.to_string(),
+            place: Place::new(&def.file, def.name_span.range()),
+            parameters: def
+                .params
+                .iter()
+                .map(|(name, default)| match default {
+                    Some(default) => format!("{name}={}", def.file.text.get(default.span.range()).unwrap_or_default()),
+                    None => name.to_string(),
+                })
+                .collect(),
+            is_builtin: *def.package == *BUILTIN_PACKAGE,
+        })
     }
 
     /// By `name` (root project, then built-in, then any package) or `package.name`.

@@ -23,11 +23,12 @@ mod source_map;
 mod warehouse;
 
 pub use context::{EnvironmentLookup, MacroFile, NodeContext, ProjectContext, Rows, Substitutes};
-pub use environment::{Environment, MacroCall, TestCall};
+pub use environment::{Environment, MacroCall, MacroFacts, TestCall};
 pub use ephemeral::{cte_name, with_ctes};
 pub use macros::BUILTIN_PACKAGE;
 pub use outcome::{Collected, LogLine, Rendered, Returned};
 pub use resolver::{NoResolver, RefError, Resolved, Resolver};
+pub use session::context_names;
 pub use source_map::SourceMap;
 pub use warehouse::{Cell, ColumnFacts, NoWarehouse, RelationFacts, ResultTable, Warehouse};
 

@@ -102,6 +102,11 @@ const VALUES: &[&str] = &[
 /// Names of what may be another thing in each invocation; `modules` holds the clock.
 const VARYING: [&str; 6] = ["flags", "invocation_id", "run_started_at", "thread_id", "invocation_args_dict", "modules"];
 
+/// Names that every template knows: functions and modules, then values.
+pub fn context_names() -> (Vec<&'static str>, &'static [&'static str]) {
+    ([FUNCTIONS, MODULES].concat(), VALUES)
+}
+
 impl<'a> Session<'a> {
     pub fn execute(&self) -> bool {
         self.pass == Pass::Render

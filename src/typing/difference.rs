@@ -35,7 +35,7 @@ fn counts(kind: &str) -> bool {
 impl Version {
     /// `manifest` is the project's own, for its checksums.
     pub fn of(project: &Project, typing: &Typing, manifest: &Json) -> Self {
-        let mut version = Self::of_manifest(manifest);
+        let mut version = Self::of_manifest(manifest, &Json::Null);
         for node in project.graph.nodes().filter(|n| n.kind != ResourceType::Test) {
             if let (Some(entry), Some(typed)) = (version.nodes.get_mut(&node.id.to_string()), typing.nodes.get(&node.id)) {
                 entry.columns = Some(typed.columns.iter().map(|c| (c.name.clone(), c.data_type.clone())).collect());
@@ -44,8 +44,8 @@ impl Version {
         version
     }
 
-    /// Columns stand in the key `segue` of a node where `segue check` wrote the manifest, else as far as YAML gives their types.
-    pub fn of_manifest(manifest: &Json) -> Self {
+    /// `lineage` is what `segue check` writes beside the manifest; without it nobody knows the columns.
+    pub fn of_manifest(manifest: &Json, lineage: &Json) -> Self {
         let mut nodes = BTreeMap::new();
         for group in ["nodes", "sources", "exposures"] {
             for (id, entry) in manifest.get(group).and_then(Json::as_object).into_iter().flatten() {
@@ -61,19 +61,17 @@ impl Version {
                 let checksum = entry.get("checksum").and_then(|c| c.get("checksum")).and_then(Json::as_str).unwrap_or_default().to_owned();
                 let parents = entry.get("depends_on").and_then(|d| d.get("nodes")).and_then(Json::as_array);
                 let parents = parents.into_iter().flatten().filter_map(|p| p.as_str().map(str::to_owned)).collect();
-                nodes.insert(id.clone(), NodeVersion { kind, name, checksum, columns: columns(entry), parents });
+                nodes.insert(id.clone(), NodeVersion { kind, name, checksum, columns: columns(lineage, id), parents });
             }
         }
         Self { nodes }
     }
 }
 
-fn columns(entry: &Json) -> Option<Vec<(String, String)>> {
+fn columns(lineage: &Json, id: &str) -> Option<Vec<(String, String)>> {
     let text = |column: &Json, key: &str| column.get(key).and_then(Json::as_str).map(str::to_owned);
-    if let Some(typed) = entry.get("segue").and_then(|s| s.get("columns")).and_then(Json::as_array) {
-        return typed.iter().map(|c| Some((text(c, "name")?, text(c, "type")?))).collect();
-    }
-    None
+    let typed = lineage.get("nodes")?.get(id)?.get("columns")?.as_array()?;
+    typed.iter().map(|c| Some((text(c, "name")?, text(c, "type")?))).collect()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use parking_lot::Mutex;
 use serde_json::Value as Json;
 
-use super::{ColumnType, State, Tools, TypedNode, column_place, described::Described, unit_test};
+use super::{ColumnType, State, Tools, TypedNode, column_place, described::Described, memory::Trace, unit_test};
 use crate::{
     diagnostic::{Diagnostic, Diagnostics},
     dialect::types::Type,
@@ -23,6 +24,11 @@ use crate::{
 /// What the template of a node asked that only rows could answer.
 const ASKED: [&str; 2] = ["template/query", "template/warehouse"];
 
+const UNKNOWN_COLUMN: &str = "sql/unknown-column";
+
+/// As many faults of one query are looked for.
+const MOST_FAULTS: usize = 20;
+
 /// What the local engine lacks, which another one may have.
 const LACKING: [&str; 4] = ["sql/unsupported", "sql/unknown-function", "sql/unknown-table", "sql/syntax"];
 
@@ -32,6 +38,7 @@ pub(super) fn node(
     node: &Node,
     above: &dyn Fn(&NodeId) -> Option<State>,
     faults: &mut Diagnostics,
+    trace: &mut Trace,
 ) -> State {
     match node.kind {
         ResourceType::Source => source(tools, node),
@@ -40,7 +47,7 @@ pub(super) fn node(
             unit_test::check(project, node, above, faults);
             State::Untyped(String::new())
         }
-        _ => query(project, tools, node, above, faults),
+        _ => query(project, tools, node, above, faults, trace),
     }
 }
 
@@ -87,7 +94,7 @@ fn source(tools: &Tools, node: &Node) -> State {
 }
 
 fn seed(project: &Project, tools: &Tools, node: &Node, faults: &mut Diagnostics) -> State {
-    let Ok(content) = std::fs::read(project.absolute_path(node)) else {
+    let Ok(content) = project.files.read_bytes(&project.absolute_path(node)) else {
         conceal(tools, node);
         return State::Untyped("its file cannot be read".into());
     };
@@ -116,7 +123,14 @@ fn degrade(tools: &Tools, node: &Node) {
 }
 
 /// A model, snapshot, test or analysis.
-fn query(project: &Project, tools: &Tools, node: &Node, above: &dyn Fn(&NodeId) -> Option<State>, faults: &mut Diagnostics) -> State {
+fn query(
+    project: &Project,
+    tools: &Tools,
+    node: &Node,
+    above: &dyn Fn(&NodeId) -> Option<State>,
+    faults: &mut Diagnostics,
+    trace: &mut Trace,
+) -> State {
     if node.kind == ResourceType::Model && node.raw_code.trim().is_empty() {
         conceal(tools, node);
         return State::Untyped("its file is empty".into());
@@ -132,7 +146,7 @@ fn query(project: &Project, tools: &Tools, node: &Node, above: &dyn Fn(&NodeId) 
         return State::Untyped(format!("`{}` in it is not typed", broken.name));
     }
     let home = SchemaName::new(Identifier::parse(&project.profile.database), Identifier::parse(&project.profile.schema));
-    let drafted = match plan(project, tools, node, &home) {
+    let drafted = match plan(project, tools, node, &home, faults, trace) {
         Ok(drafted) => drafted,
         Err(Unplanned::Faulty(more)) => {
             faults.extend(more);
@@ -151,7 +165,7 @@ fn query(project: &Project, tools: &Tools, node: &Node, above: &dyn Fn(&NodeId) 
             let state = stored(node, tools, drafted.schema, traced);
             // what runs on top of its own table is another query
             if node.config.materialized == "incremental"
-                && let Err(Unplanned::Faulty(more)) = plan(project, tools, node, &home)
+                && let Err(Unplanned::Faulty(more)) = plan(project, tools, node, &home, faults, trace)
             {
                 let noted = more.0.into_iter().map(|d| d.note("in the incremental run, where `is_incremental()` is true"));
                 faults.0.extend(noted);
@@ -171,9 +185,19 @@ enum Unplanned {
     Open(String),
 }
 
-fn plan(project: &Project, tools: &Tools, node: &Node, home: &SchemaName) -> Result<Drafted, Unplanned> {
-    let described = Described { drafting: &tools.drafting };
-    let compiled = match project.compile_in(&node.id, &World::default(), &described) {
+fn plan(
+    project: &Project,
+    tools: &Tools,
+    node: &Node,
+    home: &SchemaName,
+    faults: &mut Diagnostics,
+    trace: &mut Trace,
+) -> Result<Drafted, Unplanned> {
+    let asked = Mutex::default();
+    let described = Described { drafting: &tools.drafting, asked: &asked };
+    let compiled = project.compile_in(&node.id, &World::default(), &described);
+    trace.asked.extend(asked.into_inner());
+    let compiled = match compiled {
         Ok(compiled) => compiled,
         Err(faults) if faults.0.iter().any(|d| ASKED.contains(&d.code)) => {
             return Err(Unplanned::Open("its template asks the warehouse".into()));
@@ -183,6 +207,7 @@ fn plan(project: &Project, tools: &Tools, node: &Node, home: &SchemaName) -> Res
     if compiled.sql.trim().is_empty() {
         return Err(Unplanned::Open("it compiles to no SQL".into()));
     }
+    trace.macros.extend(compiled.macros.iter().filter(|m| !trace.macros.contains(m)).cloned().collect::<Vec<_>>());
     let sql = compiled.sql.trim_end().trim_end_matches(';').to_owned();
     let compiled = CompiledNode {
         sql: compiled.sql,
@@ -191,7 +216,51 @@ fn plan(project: &Project, tools: &Tools, node: &Node, home: &SchemaName) -> Res
         warnings: Diagnostics::default(),
         header: compiled.header,
     };
-    tools.runtime.block_on(tools.drafting.query(&sql, home)).map_err(|error| refused(error, tools, node, &compiled))
+    let drafted = match tools.runtime.block_on(tools.drafting.query(&sql, home)) {
+        Ok(drafted) => drafted,
+        Err(error) => return Err(all_refused(error, sql, home, tools, node, &compiled)),
+    };
+    trace.plan(&drafted.plan, home);
+    let constants = tools.drafting.constants(&sql, &drafted.plan).into_iter().map(|e| placed(e, node, Some(&compiled), 0));
+    faults.0.extend(constants);
+    Ok(drafted)
+}
+
+/// The planner ends at its first fault. A column that is not there is told and taken out of the text, which shows the next one.
+fn all_refused(error: EngineError, mut sql: String, home: &SchemaName, tools: &Tools, node: &Node, compiled: &CompiledNode) -> Unplanned {
+    let mut names: Vec<String> = vec![];
+    let mut next = error.clone();
+    let mut all = match refused(error, tools, node, compiled) {
+        Unplanned::Faulty(all) => all,
+        open => return open,
+    };
+    for _ in 0..MOST_FAULTS {
+        let Some(range) = next.at.clone().filter(|_| next.code == UNKNOWN_COLUMN) else { break };
+        let Some(name) = sql.get(range.clone()).map(str::to_lowercase).filter(|n| !n.is_empty()) else { break };
+        names.push(name);
+        blank(&mut sql, range);
+        match tools.runtime.block_on(tools.drafting.query(&sql, home)) {
+            // what the mended text leads to is no fault of the user's
+            Err(e) if e.code == UNKNOWN_COLUMN => {
+                let name = e.at.clone().and_then(|at| sql.get(at)).map(str::to_lowercase);
+                if name.is_some_and(|n| !names.contains(&n)) {
+                    all.push(placed(e.clone(), node, Some(compiled), 0));
+                }
+                next = e;
+            }
+            _ => break,
+        }
+    }
+    Unplanned::Faulty(all)
+}
+
+/// Puts a constant of the same length into the place of a column, with the relation's name in front of it.
+fn blank(sql: &mut String, range: std::ops::Range<usize>) {
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | '"' | '.');
+    let start = sql[..range.start].rfind(|c| !is_name(c)).map_or(0, |at| at + sql[at..].chars().next().map_or(1, char::len_utf8));
+    let length = range.end - start;
+    let constant = if length >= 4 { "NULL" } else { "1" };
+    sql.replace_range(start..range.end, &format!("{constant:<length$}"));
 }
 
 fn refused(error: EngineError, tools: &Tools, node: &Node, compiled: &CompiledNode) -> Unplanned {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `schedule.rs` | nodes in the order of the graph, independent ones side by side |
 //! | `draft.rs` | one node: its columns, or why they are not known |
+//! | `memory.rs` | what was typed before and has not changed |
 //! | `described.rs` | what templates are told of relations meanwhile |
 //! | `unit_test.rs` | fixtures held against the columns of inputs and models |
 //! | [`difference`] | two versions of a project held against each other |
@@ -15,18 +16,19 @@
 mod described;
 pub mod difference;
 mod draft;
+mod memory;
 mod rules;
 mod schedule;
 mod unit_test;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
 };
 
 use tokio::runtime::Handle;
 
-pub use self::rules::Rules;
+pub use self::{memory::Memory, rules::Rules};
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, Place},
     engine::datafusion::Drafting,
@@ -72,6 +74,10 @@ pub struct Tools {
     pub adapters: AdapterFactory,
     /// Whether the local engine runs the project. What it lacks is no fault of a project that runs elsewhere.
     pub is_local: bool,
+    /// Set from outside when nobody waits for the answer any more: what is left is not typed.
+    pub cancelled: Arc<AtomicBool>,
+    /// Of earlier runs.
+    pub memory: Arc<Memory>,
 }
 
 /// A project with types.

@@ -2,12 +2,15 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{State, Tools, Typing, draft};
+use super::{
+    State, Tools, Typing, draft,
+    memory::{Recall, Trace},
+};
 use crate::{
     diagnostic::Diagnostics,
     names::{NodeId, ResourceType},
@@ -42,12 +45,15 @@ pub(super) fn all(project: &Arc<Project>, tools: &Tools) -> Typing {
     let (board, wake) = (Mutex::new(board), Condvar::new());
     let states: Mutex<HashMap<NodeId, State>> = Mutex::default();
     let findings: Mutex<BTreeMap<usize, Diagnostics>> = Mutex::default();
+    let recall = Recall::new(project, tools);
     let work = || {
         loop {
             let next = {
                 let mut held = board.lock();
                 loop {
-                    if held.open == 0 {
+                    if held.open == 0 || tools.cancelled.load(Ordering::Relaxed) {
+                        // whoever waits for a parent of another worker ends too
+                        wake.notify_all();
                         return;
                     }
                     if let Some(next) = held.ready.pop_front() {
@@ -59,7 +65,13 @@ pub(super) fn all(project: &Arc<Project>, tools: &Tools) -> Typing {
             if let Some(node) = project.graph.node(ids[next]) {
                 let mut faults = Diagnostics::default();
                 let above = |id: &NodeId| states.lock().get(id).cloned();
-                let state = draft::node(project, tools, node, &above, &mut faults);
+                let key = recall.key(node, &above);
+                let state = recall.get(node, key).unwrap_or_else(|| {
+                    let mut trace = Trace::default();
+                    let state = draft::node(project, tools, node, &above, &mut faults, &mut trace);
+                    recall.keep(node, key, &state, faults.0.is_empty(), trace);
+                    state
+                });
                 states.lock().insert(node.id.clone(), state);
                 findings.lock().insert(next, faults);
             }
@@ -88,10 +100,13 @@ pub(super) fn all(project: &Arc<Project>, tools: &Tools) -> Typing {
     let unknown = |faults: &Diagnostics| faults.0.iter().any(|d| d.code == "sql/unknown-table");
     let again: Vec<usize> = findings.iter().filter(|(_, faults)| unknown(faults)).map(|(at, _)| *at).collect();
     for at in again {
+        if tools.cancelled.load(Ordering::Relaxed) {
+            break;
+        }
         let Some(node) = project.graph.node(ids[at]) else { continue };
         let mut faults = Diagnostics::default();
         let above = |id: &NodeId| states.lock().get(id).cloned();
-        let state = draft::node(project, tools, node, &above, &mut faults);
+        let state = draft::node(project, tools, node, &above, &mut faults, &mut Trace::default());
         states.lock().insert(node.id.clone(), state);
         findings.insert(at, faults);
     }

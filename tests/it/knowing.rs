@@ -166,3 +166,82 @@ fn a_change_is_checked_as_before_a_merge() {
     shop.write("models/totals.sql", "select nope from {{ ref('stg') }}\n");
     shop.run(&["ci", "-o", "sarif"]).expect_code(1).expect_all(&["sql/unknown-column"]);
 }
+
+#[test]
+fn lineage_is_an_artifact() {
+    let shop = Sandbox::new(
+        "-- file: seeds/items.csv\nid,price\n1,2\n-- file: models/a.sql\nselect id, price * 2 as twice from {{ ref('items') }} where price > 1\n\
+         -- file: models/schema.yml\nmodels:\n  - name: a\n    columns:\n      - {name: twice, description: x}\n",
+    );
+    shop.run(&["check"]).expect_code(0);
+    let lineage = shop.json("target/lineage.json");
+    let a = &lineage["nodes"]["model.shop.a"];
+    assert_eq!(a["columns"][1]["name"], "TWICE");
+    assert_eq!(a["columns"][1]["from"][0]["node"], "seed.shop.items");
+    assert_eq!(a["columns"][1]["from"][0]["how"], "transform");
+    assert_eq!(a["filters"][0]["column"], "PRICE");
+    // dbt's schema allows other keys of columns, and of nothing else in a node
+    let manifest = shop.json("target/manifest.json");
+    let node = &manifest["nodes"]["model.shop.a"];
+    assert!(node.get("segue").is_none());
+    assert_eq!(node["columns"]["twice"]["segue"]["from"][0]["column"], "PRICE");
+    // another version's columns are known by it
+    std::fs::create_dir(shop.path().join("before")).expect("made");
+    for file in ["manifest.json", "lineage.json"] {
+        std::fs::copy(shop.path().join("target").join(file), shop.path().join("before").join(file)).expect("copied");
+    }
+    shop.write("models/a.sql", "select id from {{ ref('items') }}\n");
+    shop.run(&["diff", "--state", "before", "--fail-on", "breaking"]).expect_code(1).expect_all(&["TWICE"]);
+}
+
+#[test]
+fn several_faults_of_a_model_are_told_at_once() {
+    let shop = Sandbox::new(
+        "-- file: seeds/items.csv\nid,price\n1,2\n-- file: models/a.sql\nselect i.idd, prise, id,\n  prise + colour as x\nfrom {{ ref('items') }} i\nwhere i.shape = 1\n\
+         -- file: models/b.sql\nselect 'abc'::int as a, to_date('x') as b, try_cast('y' as int) as c, case when false then 'z'::int end as d\n",
+    );
+    let ran = shop.run(&["check", "--output", "json"]).expect_code(1);
+    let found: serde_json::Value = serde_json::from_str(&ran.out).expect("JSON");
+    let places: Vec<String> = found["findings"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|f| {
+            format!(
+                "{} {}:{}:{}",
+                f["code"].as_str().unwrap_or_default(),
+                f["place"]["file"].as_str().unwrap_or_default(),
+                f["place"]["line"],
+                f["place"]["column"]
+            )
+        })
+        .collect();
+    assert_eq!(
+        places,
+        [
+            "sql/unknown-column models/a.sql:1:10",
+            "sql/unknown-column models/a.sql:1:15",
+            "sql/unknown-column models/a.sql:2:11",
+            "sql/unknown-column models/a.sql:4:9",
+            "sql/value models/b.sql:1:8",
+            "sql/value models/b.sql:1:33",
+        ]
+    );
+}
+
+#[test]
+fn parsing_tells_what_a_build_would() {
+    let shop = Sandbox::new(
+        "-- file: models/a.sql\nselect 1 as x\n-- file: models/s.yml\nsources:\n  - name: raw\n    tables:\n      - name: plays\n        adapter: {type: file, pathh: data}\n",
+    );
+    shop.run(&["parse"]).expect_code(2).expect_all(&["pathh"]);
+    shop.write(
+        "models/s.yml",
+        "models:\n  - name: a\n    columns:\n      - name: x\n        data_tests:\n          - not_null: {config: {error_if: bogus}}\n",
+    );
+    shop.run(&["parse"]).expect_code(2).expect_all(&["`error_if` must be a condition", "models/s.yml:6"]);
+    shop.write("models/s.yml", "");
+    shop.run(&["parse", "--profile", "x"]).expect_code(2).expect_all(&["no profile `x`"]);
+    shop.run(&["show", "--select", "a", "--limit", "-5"]).expect_code(2).expect_all(&["-1 is all of them"]);
+    shop.run(&["simulate", "eventsim", "--events", "-1"]).expect_code(2).expect_all(&["1 or more"]);
+}

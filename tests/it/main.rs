@@ -11,6 +11,7 @@ mod intervals;
 mod kafka;
 mod kill;
 mod knowing;
+mod lsp;
 mod materializations;
 mod parsing;
 mod sandbox;

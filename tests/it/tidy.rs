@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Bottom to top: a stage imports from those before it only. ARCHITECTURE.md says why.
-const STAGES: [&str; 18] = [
+const STAGES: [&str; 19] = [
     "names",
     "diagnostic",
     "graph",
@@ -25,6 +25,7 @@ const STAGES: [&str; 18] = [
     "simulate",
     "run",
     "typing",
+    "editor",
     "report",
     "cli",
 ];

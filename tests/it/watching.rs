@@ -34,8 +34,12 @@ struct Session {
 
 impl Session {
     fn start(sandbox: &Sandbox) -> Self {
+        Self::start_with(sandbox, &["watch"])
+    }
+
+    fn start_with(sandbox: &Sandbox, args: &[&str]) -> Self {
         let mut child =
-            sandbox.command(&["watch"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+            sandbox.command(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let (send, lines) = channel();
         let (out, err) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
         let other = send.clone();
@@ -77,7 +81,19 @@ fn a_session_ends_in_the_right_state() {
     shop.write("models/dear.sql", "{{ config(materialized='table') }}\nselect name from {{ ref('stg') }} where price > 1\n");
     session.until("changed: dear");
     session.until("built in");
+    // nothing says what tells its rows apart: they are compared as a whole
+    session.until("dear@previous -> dear: 1 rows added, 0 removed, 1 the same");
+    session.until("+ NAME: apple");
     assert_eq!(shop.rows("select count(*) as n from dev.dear"), json!([{"N": 2}]));
+
+    // a model with a key
+    shop.write(
+        "models/stg.sql",
+        "{{ config(materialized='table', unique_key='id') }}\nselect id, name, price + id - 1 as price from {{ ref('items') }}\n",
+    );
+    session.until("changed: stg");
+    session.until("stg@previous -> stg: 0 rows added, 0 removed, 1 changed, 1 the same");
+    session.until("~ ID: 2, PRICE: 2.25 -> 3.25");
 
     // break: the SQL, then the template
     shop.write("models/dear.sql", "{{ config(materialized='table') }}\nselect nome from {{ ref('stg') }}\n");
@@ -117,4 +133,25 @@ fn a_session_ends_in_the_right_state() {
     // delete
     std::fs::remove_file(shop.path().join("models/last.sql")).expect("removed");
     session.until("checked 3 nodes");
+}
+
+#[test]
+fn new_data_of_sources_is_followed() {
+    let shop = Sandbox::new(
+        "-- file: data/plays/1.csv\nsong\na\n-- file: models/s.yml\nsources:\n  - name: raw\n    tables:\n      - name: plays\n        \
+         adapter: {type: file, path: data/plays}\n-- file: models/counted.sql\n{{ config(materialized='table') }}\nselect count(*) as n from {{ source('raw', 'plays') }}\n",
+    );
+    let session = Session::start_with(&shop, &["watch", "--follow"]);
+    session.until("new rows: plays");
+    session.until("built in");
+    assert_eq!(shop.rows("select n from dev.counted"), json!([{"N": 1}]));
+    shop.write("data/plays/2.csv", "song\nb\nc\n");
+    session.until("new rows: plays");
+    session.until("built in");
+    assert_eq!(shop.rows("select n from dev.counted"), json!([{"N": 3}]));
+    // an edit meanwhile is built as ever
+    shop.write("models/counted.sql", "{{ config(materialized='table') }}\nselect count(*) * 10 as n from {{ source('raw', 'plays') }}\n");
+    session.until("changed: counted");
+    session.until("built in");
+    assert_eq!(shop.rows("select n from dev.counted"), json!([{"N": 30}]));
 }

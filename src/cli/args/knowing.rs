@@ -76,6 +76,9 @@ pub struct WatchArgs {
     /// Check only
     #[arg(long)]
     pub no_build: bool,
+    /// Take in new data of sources too, and build what reads them
+    #[arg(long, conflicts_with = "no_build")]
+    pub follow: bool,
 }
 
 /// What makes `diff` end with exit code 1.
@@ -100,9 +103,12 @@ pub struct DiffArgs {
     /// Two tables: models or `schema.table`, each with `@7` for a version or `@previous`
     #[arg(long, num_args = 2, value_names = ["A", "B"])]
     pub data: Vec<String>,
-    /// Columns that tell rows apart [default: the model's unique_key]
+    /// Columns that tell rows apart [default: the model's unique_key, or what a test says is unique]
     #[arg(long, num_args = 1.., value_name = "COLUMN", requires = "data")]
     pub key: Vec<String>,
+    /// For `watch`: end in silence where there is nothing to compare
+    #[arg(long, hide = true, requires = "data")]
+    pub if_known: bool,
     /// Rows to show
     #[arg(long, value_name = "N", default_value_t = 10, requires = "data")]
     pub limit: usize,

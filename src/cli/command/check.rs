@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, path::PathBuf, time::Instant};
 
+use super::LINEAGE;
 use crate::{
     cli::{
         args::{FindingsOutput, Selecting},
@@ -27,7 +28,9 @@ pub(super) fn run(selecting: &Selecting, output: FindingsOutput, config: &Config
         }
         Err(failure) => return Err(failure),
     };
-    state::manifest::write(&target_folder(&typed.project, config), &typed::manifest(&typed, config))?;
+    let target = target_folder(&typed.project, config);
+    state::manifest::write(&target, &typed::manifest(&typed, config))?;
+    state::write_atomically(&target.join(LINEAGE), typed::lineage(&typed, config).to_string().as_bytes())?;
     let found = selected(&typed, selecting, config)?;
     let failed = found.has_errors() || (config.warnings_are_errors && !found.0.is_empty());
     findings::show(&found, &summary(&typed, &found, began), output, config);

@@ -10,6 +10,7 @@ use std::{
 
 use serde_json::Value as Json;
 
+use super::LINEAGE;
 use crate::{
     cli::{
         args::{DiffArgs, DiffOutput, FailOn},
@@ -59,9 +60,10 @@ fn of_folder(folder: &Path, config: &Config) -> Result<Version, Failure> {
         let bad = |e: String| Diagnostic::error("cli/state", format!("`{}` is no artifact: {e}", path.display()));
         let text = std::fs::read_to_string(&path).map_err(|e| bad(e.to_string()))?;
         let manifest: Json = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
-        let version = Version::of_manifest(&manifest);
+        let known = std::fs::read_to_string(folder.join(LINEAGE)).ok().and_then(|text| serde_json::from_str(&text).ok());
+        let version = Version::of_manifest(&manifest, &known.unwrap_or_default());
         if version.nodes.values().all(|n| n.columns.is_none()) {
-            message::note("the other manifest does not tell columns; one that `segue check` wrote does", config);
+            message::note("the other artifacts do not tell columns; `segue check` writes a `lineage.json` that does", config);
         }
         return Ok(version);
     }

@@ -13,6 +13,7 @@ pub(super) mod functions;
 mod init;
 mod lineage;
 mod ls;
+mod lsp;
 mod nodes;
 mod parity;
 mod parse;
@@ -31,10 +32,14 @@ pub(super) use nodes::adapters;
 use super::{
     args::{Command, Docs, SourceCommand},
     config::Config,
+    interrupt,
     message::Failure,
     stdout::Stdout,
 };
 use crate::plan::Verb;
+
+/// The artifact of `check` with all that is known of columns.
+const LINEAGE: &str = "lineage.json";
 
 /// The exit code, or why there was nothing to run.
 pub(super) fn run(command: Command, config: &Config) -> Result<i32, Failure> {
@@ -52,7 +57,10 @@ pub(super) fn run(command: Command, config: &Config) -> Result<i32, Failure> {
         }
         Command::Source(SourceCommand::Freshness { selecting, output }) => freshness::run(&selecting, output.as_deref(), config),
         Command::Deps { upgrade, lock } => deps::run(upgrade, lock, config),
-        Command::Ingest { running, follow } => {
+        Command::Ingest { running, follow, leashed } => {
+            if leashed {
+                interrupt::with_input();
+            }
             nodes::run_with(Verb::Ingest, &running, nodes::Extra { follow, ..nodes::Extra::default() }, config)
         }
         Command::Compile { selecting, inline, full_refresh } => compile::run(&selecting, inline.as_deref(), full_refresh, config),
@@ -61,6 +69,7 @@ pub(super) fn run(command: Command, config: &Config) -> Result<i32, Failure> {
         Command::Diff(args) => diff::run(&args, config),
         Command::Ci(args) => ci::run(&args, config),
         Command::Watch(args) => watch::run(&args, config),
+        Command::Lsp { .. } => lsp::run(config),
         Command::Lineage(args) => lineage::run(&args, config),
         Command::Ls { selecting, output, output_keys } => ls::run(&selecting, output, &output_keys, config),
         Command::Show { selecting, inline, limit, output } => show::run(&selecting, inline.as_deref(), limit, output, config),

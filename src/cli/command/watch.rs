@@ -1,12 +1,16 @@
-//! `watch`: on each save the project is read and typed again; what changed, and what lies below it, is built with its tests.
+//! `watch`: on each save the project is read and typed again; what changed, and what lies below it, is built with its tests, and
+//! the rows of what changed are held against those before.
 //!
 //! Saves that come together are one change. A build whose project changed meanwhile is stopped, which harms nothing: every
-//! publish is one commit; its nodes are built with the next one. A project with a fault builds nothing and is waited for.
+//! publish is one commit; its nodes are built with the next one. A project with a fault builds nothing and is waited for. New rows
+//! of sources (`--follow`) stop nothing: what reads them is built when there is time.
+
+mod process;
+mod source;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     path::{Path, PathBuf},
-    process::{Child, Command as Process},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     time::{Duration, Instant},
 };
@@ -14,6 +18,10 @@ use std::{
 use notify::{EventKind, RecursiveMode, Watcher};
 use serde_json::Value as Json;
 
+use self::{
+    process::Process,
+    source::{Tables, adapters},
+};
 use crate::{
     cli::{
         args::WatchArgs,
@@ -22,7 +30,7 @@ use crate::{
         findings,
         message::{self, Failure},
         stdout::print,
-        typed,
+        typed::Typist,
         workspace::located,
     },
     diagnostic::Diagnostic,
@@ -37,8 +45,15 @@ const SETTLE: Duration = Duration::from_millis(40);
 /// How long a burst may keep a change waiting.
 const LONGEST_BURST: Duration = Duration::from_millis(1000);
 
-/// Between two looks at a running build.
+/// Between two looks at a running process.
 const LOOK: Duration = Duration::from_millis(25);
+
+/// Between two looks at the sources' tables.
+const TURN: Duration = Duration::from_millis(300);
+
+/// Rows shown of each changed model, and models whose rows are compared after one build.
+const ROWS: &str = "5";
+const MOST_COMPARED: usize = 5;
 
 pub(super) fn run(args: &WatchArgs, config: &Config) -> Result<i32, Failure> {
     located(config)?;
@@ -54,29 +69,79 @@ pub(super) fn run(args: &WatchArgs, config: &Config) -> Result<i32, Failure> {
     })
     .map_err(failed)?;
     watcher.watch(&config.project_dir, RecursiveMode::Recursive).map_err(failed)?;
-    let mut state = Watching { args, config, known: None, pending: BTreeMap::new(), ignored: vec![] };
-    state.reread();
+    let mut state = Watching {
+        args,
+        config,
+        typist: Typist::new()?,
+        known: None,
+        pending: BTreeMap::new(),
+        arrived: BTreeMap::new(),
+        ignored: vec![],
+        tables: Tables::default(),
+        ingesting: None,
+        warehouse: None,
+        work: None,
+        compared: VecDeque::new(),
+        well: false,
+    };
+    state.well = state.reread();
+    if let Some(warehouse) = state.warehouse.as_ref().filter(|w| w.contains("://")) {
+        let fault = Diagnostic::error("cli/watch", format!("new rows in `{warehouse}` cannot be seen from here"));
+        return Err(fault.help("`--follow` needs a warehouse in a local folder").into());
+    }
     print("watching for changes; Ctrl-C ends it");
     state.follow(&saves)
+}
+
+/// What is going on.
+enum Work {
+    Build {
+        process: Process,
+        began: Instant,
+        selected: BTreeMap<NodeId, String>,
+        arrived: BTreeMap<NodeId, String>,
+    },
+    /// Rows of a model before and after.
+    Compare {
+        process: Process,
+    },
 }
 
 struct Watching<'a> {
     args: &'a WatchArgs,
     config: &'a Config,
+    typist: Typist,
     /// The manifest of the last project without faults.
     known: Option<Json>,
     /// Changed and not built since; each with how a selection names it.
     pending: BTreeMap<NodeId, String>,
+    /// Sources with rows that nothing has read yet.
+    arrived: BTreeMap<NodeId, String>,
     /// What segue writes itself.
     ignored: Vec<PathBuf>,
+    tables: Tables,
+    /// What takes in new data, and the configuration that it was started with.
+    ingesting: Option<(Process, String)>,
+    warehouse: Option<String>,
+    work: Option<Work>,
+    /// Models whose rows are still to be compared.
+    compared: VecDeque<String>,
+    /// Whether the project as it is can be built.
+    well: bool,
 }
 
 impl Watching<'_> {
     fn follow(&mut self, saves: &Receiver<Vec<PathBuf>>) -> Result<i32, Failure> {
-        let mut build: Option<(Child, Instant)> = None;
+        let mut looked = Instant::now();
         loop {
-            let event = match &build {
+            if self.args.follow && looked.elapsed() >= TURN {
+                looked = Instant::now();
+                self.arrived.extend(self.tables.advanced());
+            }
+            self.advance()?;
+            let event = match &self.work {
                 Some(_) => saves.recv_timeout(LOOK),
+                None if self.args.follow => saves.recv_timeout(TURN),
                 None => saves.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match event {
@@ -84,24 +149,52 @@ impl Watching<'_> {
                     if !self.settle(paths, saves) {
                         continue;
                     }
-                    if let Some((mut child, _)) = build.take() {
-                        stop(&mut child);
-                        print("stopped: the project changed meanwhile");
-                    }
-                    if self.reread() && !self.pending.is_empty() {
-                        build = self.start()?;
+                    self.interrupt();
+                    self.well = self.reread();
+                    if self.well && !self.pending.is_empty() {
+                        self.build()?;
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => {
-                    let Some((child, began)) = &mut build else { continue };
-                    if let Ok(Some(status)) = child.try_wait() {
-                        let seconds = began.elapsed().as_secs_f64();
-                        build = None;
-                        self.ended(status.success(), seconds);
-                    }
-                }
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(0),
             }
+        }
+    }
+
+    /// What is over makes room for what comes next.
+    fn advance(&mut self) -> Result<(), Failure> {
+        match &mut self.work {
+            Some(Work::Build { process, .. }) => {
+                let Some(status) = process.ended() else { return Ok(()) };
+                if let Some(Work::Build { began, selected, arrived, .. }) = self.work.take() {
+                    self.built(status.success(), began.elapsed().as_secs_f64(), selected, arrived);
+                }
+            }
+            Some(Work::Compare { process }) => {
+                if process.ended().is_none() {
+                    return Ok(());
+                }
+                self.work = None;
+            }
+            None => {}
+        }
+        if let Some(model) = self.compared.pop_front() {
+            let previous = format!("{model}@previous");
+            let args = ["--if-known", "--limit", ROWS, "--data", &previous, &model];
+            self.work = Some(Work::Compare { process: Process::start("diff", args, self.config)? });
+        } else if self.well && !self.arrived.is_empty() && !self.args.no_build {
+            self.build()?;
+        }
+        Ok(())
+    }
+
+    /// A newer project makes what is going on stale.
+    fn interrupt(&mut self) {
+        self.compared.clear();
+        if let Some(Work::Build { arrived, .. }) = self.work.take() {
+            // what came in meanwhile is still to be read
+            self.arrived.extend(arrived);
+            print("stopped: the project changed meanwhile");
         }
     }
 
@@ -109,7 +202,8 @@ impl Watching<'_> {
     fn settle(&self, first: Vec<PathBuf>, saves: &Receiver<Vec<PathBuf>>) -> bool {
         let began = Instant::now();
         let mut ours = first.iter().any(|p| self.is_ours(p));
-        while began.elapsed() < LONGEST_BURST {
+        // of what segue writes itself there may be no end, and nobody waits for it
+        while ours && began.elapsed() < LONGEST_BURST {
             match saves.recv_timeout(SETTLE) {
                 Ok(paths) => ours |= paths.iter().any(|p| self.is_ours(p)),
                 Err(_) => break,
@@ -129,7 +223,8 @@ impl Watching<'_> {
     /// Reads, types and tells; whether there is something to build from.
     fn reread(&mut self) -> bool {
         let began = Instant::now();
-        let typed = match typed::load("watch", self.config) {
+        let options = self.config.load_options("watch", &[]);
+        let typed = match self.typist.load(&options, &Default::default()) {
             Ok(typed) => typed,
             Err(failure) => {
                 message::show(&failure.diagnostics, self.config);
@@ -144,52 +239,72 @@ impl Watching<'_> {
             self.pending.extend(changed(project, before, &now));
         }
         self.pending.retain(|id, _| project.graph.node(id).is_some());
+        self.arrived.retain(|id, _| project.graph.node(id).is_some());
         self.known = Some(now);
         message::show(&typed.typing.findings, self.config);
         let counts = findings::counted(&typed.typing.findings);
         print(&format!("checked {} nodes in {:.0} ms: {counts}", project.graph.len(), began.elapsed().as_secs_f64() * 1000.0));
+        if self.args.follow {
+            self.warehouse = Some(project.warehouse_root());
+            self.tables.refresh(project);
+            self.ingest(&adapters(project));
+        }
         !typed.typing.findings.has_errors()
     }
 
-    fn start(&self) -> Result<Option<(Child, Instant)>, Failure> {
-        let names: Vec<&str> = self.pending.values().map(|fqn| fqn.rsplit('.').next().unwrap_or(fqn)).collect();
-        print(&format!("changed: {}", names.join(", ")));
-        if self.args.no_build {
-            return Ok(None);
-        }
-        let depth = self.args.depth.map_or_else(String::new, |d| d.to_string());
-        let failed = |e: std::io::Error| Diagnostic::error("cli/watch", format!("the build cannot be started: {e}"));
-        let mut command = Process::new(std::env::current_exe().map_err(failed)?);
-        command.arg("build").arg("--project-dir").arg(&self.config.project_dir);
-        let options: [(&str, Option<&str>); 3] = [
-            ("--profile", self.config.profile.as_deref()),
-            ("--target", self.config.target.as_deref()),
-            ("--vars", self.config.vars.as_deref()),
-        ];
-        for (flag, value) in options {
-            if let Some(value) = value {
-                command.arg(flag).arg(value);
+    /// One process takes in what comes; another configuration is another process.
+    fn ingest(&mut self, configured: &str) {
+        let running = self.ingesting.as_mut().is_some_and(|(process, with)| with == configured && process.ended().is_none());
+        if running || configured.is_empty() {
+            if configured.is_empty() {
+                self.ingesting = None;
             }
+            return;
         }
-        if let Some(folder) = &self.config.profiles_dir {
-            command.arg("--profiles-dir").arg(folder);
+        self.ingesting = None;
+        match Process::leash("ingest", ["--follow", "--leashed"], self.config) {
+            Ok(process) => self.ingesting = Some((process, configured.to_owned())),
+            Err(failure) => message::show(&failure.diagnostics, self.config),
         }
-        if let Some(folder) = &self.config.target_path {
-            command.arg("--target-path").arg(folder);
-        }
-        command.arg("--select");
-        command.args(self.pending.values().map(|fqn| format!("fqn:{fqn}+{depth}")));
-        command.stdin(std::process::Stdio::null());
-        Ok(Some((command.spawn().map_err(failed)?, Instant::now())))
     }
 
-    fn ended(&mut self, success: bool, seconds: f64) {
+    fn build(&mut self) -> Result<(), Failure> {
+        let short = |name: &str| name.rsplit(['.', ':']).next().unwrap_or(name).to_owned();
+        let (selected, arrived) = (self.pending.clone(), std::mem::take(&mut self.arrived));
+        if !selected.is_empty() {
+            print(&format!("changed: {}", selected.values().map(|n| short(n)).collect::<Vec<_>>().join(", ")));
+        }
+        if !arrived.is_empty() {
+            print(&format!("new rows: {}", arrived.values().map(|n| short(n)).collect::<Vec<_>>().join(", ")));
+        }
+        if self.args.no_build {
+            return Ok(());
+        }
+        let depth = self.args.depth.map_or_else(String::new, |d| d.to_string());
+        let mut args = vec!["--select".to_owned()];
+        args.extend(selected.values().map(|fqn| format!("fqn:{fqn}+{depth}")));
+        args.extend(arrived.values().map(|selector| format!("{selector}+{depth}")));
+        if self.args.follow {
+            // what takes in new data is another process
+            args.extend(["--exclude-resource-type".to_owned(), "source".to_owned()]);
+        }
+        let process = Process::start("build", args.iter().map(String::as_str), self.config)?;
+        self.work = Some(Work::Build { process, began: Instant::now(), selected, arrived });
+        Ok(())
+    }
+
+    fn built(&mut self, success: bool, seconds: f64, selected: BTreeMap<NodeId, String>, arrived: BTreeMap<NodeId, String>) {
         if !success {
             print(&format!("build failed after {seconds:.1} s; what failed is built again with the next change"));
+            // new rows come with the next commit; what stands below them is built with it
+            self.pending.extend(arrived.into_iter().filter(|(id, _)| !id.as_str().starts_with("source.")));
             return;
         }
         print(&format!("built in {seconds:.1} s"));
-        self.pending.clear();
+        self.pending.retain(|id, _| !selected.contains_key(id));
+        let models = selected.iter().filter(|(id, _)| ["model.", "snapshot.", "seed."].iter().any(|k| id.as_str().starts_with(k)));
+        let names = models.filter_map(|(_, fqn)| fqn.rsplit('.').next()).take(MOST_COMPARED);
+        self.compared = names.map(str::to_owned).collect();
     }
 }
 
@@ -207,10 +322,4 @@ fn ignored(project: &Project, config: &Config) -> Vec<PathBuf> {
     all.extend(config.target_path.iter().map(|p| project.root.join(p)));
     all.push(PathBuf::from(project.warehouse_root()));
     all
-}
-
-/// A build may end at any moment: what it published is whole.
-fn stop(child: &mut Child) {
-    let _ = child.kill();
-    let _ = child.wait();
 }

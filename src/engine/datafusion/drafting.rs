@@ -6,7 +6,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use ::datafusion::{
-    arrow::datatypes::SchemaRef, catalog::TableProvider, common::TableReference, datasource::empty::EmptyTable, logical_expr::LogicalPlan,
+    arrow::datatypes::SchemaRef, catalog::TableProvider, common::TableReference, datasource::empty::EmptyTable, execution::SessionState,
+    logical_expr::LogicalPlan,
 };
 use parking_lot::RwLock;
 
@@ -71,6 +72,10 @@ impl Drafting {
     /// The relation exists, but nobody knows its columns: queries that read it fail with [`OPAQUE`].
     pub fn conceal(&self, relation: &RelationName) {
         self.shapes.0.write().insert(relation.clone(), None);
+    }
+
+    pub(super) fn state(&self) -> &SessionState {
+        &self.inner.state
     }
 
     pub fn columns(&self, relation: &RelationName) -> Option<SchemaRef> {

@@ -195,7 +195,9 @@ fn schema_error(sql: &str, error: &SchemaError) -> EngineError {
             let name = field.name();
             let mut fault = EngineError::new("sql/unknown-column", format!("there is no column `{}`", field.flat_name()));
             fault.at = find_word(sql, name);
-            let known: Vec<&str> = valid_fields.iter().map(|c| c.name()).collect();
+            // two relations may have columns of one name
+            let mut seen = std::collections::HashSet::new();
+            let known: Vec<&str> = valid_fields.iter().map(|c| c.name()).filter(|name| seen.insert(*name)).collect();
             fault.help = match nearest(name, known.iter().copied()) {
                 Some(near) => Some(format!("a column named `{near}` exists")),
                 None if known.is_empty() => None,

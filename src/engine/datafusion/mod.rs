@@ -6,6 +6,7 @@
 //! | `execution.rs` | plans to rows or to data files |
 //! | `exchange.rs` | rows to and from another engine |
 //! | `drafting.rs` | plans against described columns, without data |
+//! | `constant.rs` | constants that have no value |
 //! | `prepare.rs` | SQL functions, sequences, older versions, RESULT_SCAN |
 //! | `pivot.rs` | the values of PIVOT's ANY |
 //! | `publish.rs` | materializations: table, view, incremental strategies |
@@ -33,6 +34,7 @@ mod alteration;
 mod arithmetic_tests;
 mod catalog;
 mod change;
+mod constant;
 mod counter;
 mod ddl;
 mod definition;
@@ -89,7 +91,7 @@ use crate::{
 const DEFAULT_MEMORY_LIMIT: usize = 4 << 30;
 
 /// What the profile says of a local target.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalOptions {
     /// `path:`, relative to the project.
     pub path: String,

@@ -107,7 +107,7 @@ pub fn adapter(settings: &Settings<'_>, env: &AdapterEnv) -> Option<Box<dyn Adap
                 settings.fault(
                     Diagnostic::error("ingest/missing-setting", "the `chart` adapter needs the setting `cp_key` to ask `melon`")
                         .at(settings.place_of("provider"), "")
-                        .help("set `cp_key: \"{{ env_var('DBT_ENV_SECRET_MELON_KEY') }}\"`, or `replay:` to run from recordings"),
+                        .help("set `cp_key: \"{{ env_var('SEGUE_SECRET_MELON_CP_KEY') }}\"`, or `replay:` to run from recordings"),
                 );
             }
             Box::new(melon::Melon {

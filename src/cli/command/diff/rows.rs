@@ -1,4 +1,5 @@
-//! `diff --data A B`: two tables, or two versions of one, by key: counts, which columns changed, a few rows.
+//! `diff --data A B`: two tables, or two versions of one, by key: counts, which columns changed, a few rows. Where no key is known
+//! and nobody asked (`watch`), by whole rows.
 
 use serde_json::{Value as Json, json};
 
@@ -13,6 +14,7 @@ use crate::{
     },
     diagnostic::Diagnostic,
     engine::{Outcome, value},
+    graph::Node,
     names::{Identifier, RelationName, SchemaName},
 };
 
@@ -24,10 +26,16 @@ struct Side {
 
 pub(super) fn run(a: &str, b: &str, args: &DiffArgs, config: &Config) -> Result<i32, Failure> {
     let workspace = Workspace::open(load("diff", &[], config)?)?;
-    let (a_side, b_side) = (side(&workspace, a)?, side(&workspace, b)?);
+    let sides = side(&workspace, a).and_then(|a| Ok((a, side(&workspace, b)?)));
+    let (a_side, b_side) = match sides {
+        Err(_) if args.if_known => return Ok(0),
+        sides => sides?,
+    };
     let same = |x: &str, y: &str| x == y.trim_matches('"') || x.eq_ignore_ascii_case(y);
     let common: Vec<&String> = a_side.columns.iter().filter(|c| b_side.columns.contains(c)).collect();
     let keys = keys(&workspace, a, args);
+    // a key that is gone tells no rows apart
+    let keys = if args.if_known && !keys.iter().all(|k| common.iter().any(|c| same(c, k))) { vec![] } else { keys };
     for key in &keys {
         if !common.iter().any(|c| same(c, key)) {
             let fault = Diagnostic::error("cli/diff", format!("the key `{key}` is not a column of both"));
@@ -36,6 +44,9 @@ pub(super) fn run(a: &str, b: &str, args: &DiffArgs, config: &Config) -> Result<
         }
     }
     let keys: Vec<&String> = common.iter().filter(|c| keys.iter().any(|k| same(c, k))).copied().collect();
+    if keys.is_empty() && args.if_known {
+        return whole_rows(&workspace, a, b, &a_side, &b_side, &common, args);
+    }
     if keys.is_empty() {
         let fault = Diagnostic::error("cli/diff", "nothing tells which rows belong together");
         return Err(fault.help("name the columns of the key with `--key`, or give the model a `unique_key`").into());
@@ -135,8 +146,78 @@ fn keys(workspace: &Workspace, text: &str, args: &DiffArgs) -> Vec<String> {
         return args.key.iter().flat_map(|k| k.split(',')).map(|k| k.trim().to_owned()).collect();
     }
     let name = text.split('@').next().unwrap_or(text);
-    let node = workspace.project.graph.nodes().find(|n| n.relation.is_some() && n.name.eq_ignore_ascii_case(name));
-    node.map(|n| n.config.unique_key.clone()).unwrap_or_default()
+    let node = workspace.project.graph.nodes().find(|n| n.relation.is_some() && n.test.is_none() && n.name.eq_ignore_ascii_case(name));
+    let Some(node) = node else { return vec![] };
+    if !node.config.unique_key.is_empty() {
+        return node.config.unique_key.clone();
+    }
+    tested_key(workspace, node)
+}
+
+/// The columns that a data test says are unique; one column rather than several.
+fn tested_key(workspace: &Workspace, node: &Node) -> Vec<String> {
+    let tests = workspace.project.graph.tests_of(&node.id).filter_map(|t| t.test.as_ref());
+    let own = tests.filter(|t| t.attached_to.as_ref() == Some(&node.id));
+    let keys = own.filter_map(|t| {
+        let generic = t.generic.as_ref()?;
+        match generic.name.rsplit('.').next()? {
+            "unique" => Some(vec![t.column.clone()?]),
+            "unique_combination_of_columns" => {
+                let columns = generic.arguments.get("combination_of_columns")?.as_array()?;
+                columns.iter().map(|c| c.as_str().map(str::to_owned)).collect()
+            }
+            _ => None,
+        }
+    });
+    keys.min_by_key(Vec::len).unwrap_or_default()
+}
+
+/// Without a key a changed row is one that went and another that came.
+fn whole_rows(
+    workspace: &Workspace,
+    a: &str,
+    b: &str,
+    a_side: &Side,
+    b_side: &Side,
+    common: &[&String],
+    args: &DiffArgs,
+) -> Result<i32, Failure> {
+    let name = |column: &str| format!("\"{}\"", column.replace('"', "\"\""));
+    let columns = common.iter().map(|c| name(c)).collect::<Vec<_>>().join(", ");
+    if columns.is_empty() {
+        print(&format!("{a} -> {b}: no column is in both"));
+        return Ok(0);
+    }
+    let counted = |side: &Side, sign: &str| format!("select {columns}, {sign} as \"__N\" from {}", side.sql);
+    let both = format!(
+        "with u as ({} union all {}), d as (select {columns}, sum(\"__N\") as \"__N\" from u group by {columns} having sum(\"__N\") <> 0)",
+        counted(a_side, "-1"),
+        counted(b_side, "1")
+    );
+    let counts = ask(
+        workspace,
+        &format!(
+            "{both} select sum(iff(\"__N\" > 0, \"__N\", 0)), sum(iff(\"__N\" < 0, -\"__N\", 0)), (select count(*) from {}) from d",
+            b_side.sql
+        ),
+    )?;
+    let number = |i: usize| counts.first().and_then(|r| r.get(i)).and_then(|t| t.parse::<u64>().ok()).unwrap_or_default();
+    let (added, removed, all) = (number(0), number(1), number(2));
+    let mut lines = vec![format!("{a} -> {b}: {added} rows added, {removed} removed, {} the same", all.saturating_sub(added))];
+    let only = |of: &Side, other: &Side| -> Vec<String> { of.columns.iter().filter(|c| !other.columns.contains(c)).cloned().collect() };
+    let (gone, new) = (only(a_side, b_side), only(b_side, a_side));
+    if !gone.is_empty() || !new.is_empty() {
+        lines.push(format!("columns only in the first: {}; only in the second: {}", listed(&gone), listed(&new)));
+    }
+    if added + removed > 0 {
+        let sample = format!("{both} select iff(\"__N\" > 0, '+', '-') as \"HOW\", {columns} from d order by 1 desc limit {}", args.limit);
+        for row in ask(workspace, &sample)? {
+            let cells = common.iter().zip(row.iter().skip(1)).map(|(c, t)| format!("{c}: {t}"));
+            lines.push(format!("{} {}", row.first().map_or("", String::as_str), cells.collect::<Vec<_>>().join(", ")));
+        }
+    }
+    print(&lines.join("\n"));
+    Ok(0)
 }
 
 /// `model`, `schema.table`, each with `@7` for a version or `@previous`.
