@@ -10,6 +10,7 @@
 //! | `publish.rs` | materializations: table, view, incremental strategies |
 //! | `landing.rs` | rows of sources with their positions |
 //! | `session.rs` | statements of a script: queries, variables, transactions |
+//! | `script.rs` | anonymous blocks, step by step |
 //! | `history.rs` | what the session ran |
 //! | `definition.rs` | CREATE TABLE, CREATE VIEW |
 //! | `alteration.rs` | ALTER TABLE, ALTER VIEW |
@@ -50,6 +51,7 @@ mod planner;
 mod prepare;
 mod publish;
 mod replacement;
+mod script;
 mod session;
 mod statement;
 #[cfg(test)]

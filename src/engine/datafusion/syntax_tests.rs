@@ -161,8 +161,6 @@ async fn what_is_not_supported_says_so_at_its_place() {
         "execute immediate from @st/x.sql",
         "execute task x",
         "call p()",
-        "declare x int; begin return x; end",
-        "begin let x := 1; end",
         "create materialized view v as select 1",
         "create or replace dynamic table d target_lag = '1 minute' warehouse = w as select 1",
         "create external table e (a int)",

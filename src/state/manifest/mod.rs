@@ -3,6 +3,7 @@
 //! Pure: the same project and clock give the same text. What segue has no use for (metrics, semantic models, groups) is carried
 //! for those who read it here.
 
+mod calls;
 mod config;
 mod entry;
 mod semantic;
@@ -22,6 +23,7 @@ use crate::{
     names::{NodeId, ResourceType},
 };
 
+use calls::Callable;
 pub use semantic::SemanticEntry;
 
 /// The release whose artifacts, context and grammar segue follows.
@@ -57,8 +59,6 @@ pub struct MacroEntry {
     pub path: PathBuf,
     pub sql: String,
     pub description: String,
-    /// Unique ids of macros that it calls, where they are known.
-    pub depends_on: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -81,9 +81,13 @@ pub fn of<'a>(nodes: impl IntoIterator<Item = &'a Node>, context: &ManifestConte
     let mut disabled = Map::new();
     let mut parents: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut children = parents.clone();
+    let callable = Callable::new(&context.project, &context.adapter, &context.macros);
     for node in &nodes {
         let id = node.id.to_string();
-        let entry = entry::of(node, context);
+        let mut entry = entry::of(node, context);
+        if let Some(depends_on) = entry.get_mut("depends_on").and_then(Json::as_object_mut) {
+            depends_on.insert("macros".into(), json!(callable.by(&node.package, &node.raw_code)));
+        }
         if !node.config.enabled {
             disabled.insert(id, json!([entry]));
             continue;
@@ -136,7 +140,7 @@ pub fn of<'a>(nodes: impl IntoIterator<Item = &'a Node>, context: &ManifestConte
         },
         "nodes": take("nodes"),
         "sources": take("sources"),
-        "macros": macros(context),
+        "macros": macros(context, &callable),
         "docs": docs(context),
         "exposures": take("exposures"),
         "metrics": metrics,
@@ -153,7 +157,7 @@ pub fn of<'a>(nodes: impl IntoIterator<Item = &'a Node>, context: &ManifestConte
     })
 }
 
-fn macros(context: &ManifestContext) -> Map<String, Json> {
+fn macros(context: &ManifestContext, callable: &Callable) -> Map<String, Json> {
     let entry = |m: &MacroEntry| {
         let id = format!("macro.{}.{}", m.package, m.name);
         let path = slashes(&m.path);
@@ -165,7 +169,7 @@ fn macros(context: &ManifestContext) -> Map<String, Json> {
             "original_file_path": path,
             "unique_id": id,
             "macro_sql": m.sql,
-            "depends_on": {"macros": m.depends_on},
+            "depends_on": {"macros": callable.by(&m.package, &m.sql)},
             "description": m.description,
             "meta": {},
             "docs": {"show": true, "node_color": Json::Null},
@@ -255,7 +259,6 @@ mod tests {
                 path: "macros/m.sql".into(),
                 sql: "{% macro m() %}{% endmacro %}".into(),
                 description: String::new(),
-                depends_on: vec![],
             }],
             docs: vec![],
             groups: Default::default(),
