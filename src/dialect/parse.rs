@@ -71,9 +71,7 @@ pub(super) fn parser_with(sql: &str, variable: Variable<'_>) -> Result<Parser<'s
 /// `NTH_VALUE(x, 2) FROM FIRST`: the default, which sqlparser does not read.
 fn from_first(tokens: &mut Vec<TokenWithSpan>) {
     let solid: Vec<usize> = (0..tokens.len()).filter(|i| !matches!(tokens[*i].token, Token::Whitespace(_))).collect();
-    let is = |at: usize, words: &[&str]| {
-        matches!(&tokens[at].token, Token::Word(w) if w.quote_style.is_none() && words.iter().any(|x| w.value.eq_ignore_ascii_case(x)))
-    };
+    let is = |at: usize, words: &[&str]| matches!(&tokens[at].token, Token::Word(w) if w.quote_style.is_none() && words.iter().any(|x| w.value.eq_ignore_ascii_case(x)));
     let found = solid.windows(4).filter(|w| {
         tokens[w[0]].token == Token::RParen && is(w[1], &["FROM"]) && is(w[2], &["FIRST"]) && is(w[3], &["OVER", "IGNORE", "RESPECT"])
     });

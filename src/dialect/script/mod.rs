@@ -49,12 +49,22 @@ pub struct Handler {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// A statement of SQL; where the values of its one row go.
-    Sql { text: String, into: Vec<String> },
+    Sql {
+        text: String,
+        into: Vec<String>,
+    },
     Declare(Declaration),
-    Assign { name: String, value: String },
+    Assign {
+        name: String,
+        value: String,
+    },
     /// Conditions in order, each with its steps; a condition of its own is ELSE.
     If(Vec<(Option<String>, Vec<Step>)>),
-    Loop { kind: Loop, label: Option<String>, steps: Vec<Step> },
+    Loop {
+        kind: Loop,
+        label: Option<String>,
+        steps: Vec<Step>,
+    },
     Break(Option<String>),
     Continue(Option<String>),
     /// RETURN with the expression, if any.
@@ -62,11 +72,21 @@ pub enum Step {
     /// RETURN TABLE(...): a variable, or a query.
     ReturnTable(String),
     Raise(Option<String>),
-    Open { cursor: String, using: Vec<String> },
-    Fetch { cursor: String, into: Vec<String> },
+    Open {
+        cursor: String,
+        using: Vec<String>,
+    },
+    Fetch {
+        cursor: String,
+        into: Vec<String>,
+    },
     Close(String),
     /// EXECUTE IMMEDIATE expression [USING (...)].
-    Execute { text: String, using: Vec<String>, into: Vec<String> },
+    Execute {
+        text: String,
+        using: Vec<String>,
+        into: Vec<String>,
+    },
     Block(Block),
     Null,
 }
@@ -77,7 +97,15 @@ pub enum Loop {
     While(String),
     /// REPEAT ... UNTIL
     Until(String),
-    Counter { name: String, from: String, to: String, reverse: bool },
+    Counter {
+        name: String,
+        from: String,
+        to: String,
+        reverse: bool,
+    },
     /// FOR row IN cursor or RESULTSET
-    Rows { name: String, source: String },
+    Rows {
+        name: String,
+        source: String,
+    },
 }

@@ -20,10 +20,19 @@ use crate::{
 #[derive(Clone)]
 enum Slot {
     /// SQL of the value, and the declared type.
-    Value { sql: String, of: Option<String> },
+    Value {
+        sql: String,
+        of: Option<String>,
+    },
     Rows(Option<Outcome>),
-    Cursor { query: String, open: Option<(Outcome, usize)> },
-    Exception { number: i64, message: String },
+    Cursor {
+        query: String,
+        open: Option<(Outcome, usize)>,
+    },
+    Exception {
+        number: i64,
+        message: String,
+    },
     /// The row of a FOR loop: its columns.
     Row(HashMap<String, String>),
 }
@@ -554,8 +563,14 @@ mod tests {
             ("begin let n := 0; while (n < 10) do n := n + 3; if (n > 5) then break; end if; end while; return n; end", "6"),
             ("begin let n := 0; repeat n := n + 1; until (n >= 3) end repeat; return n; end", "3"),
             ("begin let n := 0; loop n := n + 1; if (n < 5) then continue; end if; break; end loop; return n; end", "5"),
-            ("declare c cursor for select column1 v from values (1),(2); s int default 0; begin for r in c do s := s + r.v; end for; return s; end", "3"),
-            ("declare c cursor for select column1 from values (1),(2) where column1 > ?; v int; begin open c using (1); fetch c into v; close c; return v; end", "2"),
+            (
+                "declare c cursor for select column1 v from values (1),(2); s int default 0; begin for r in c do s := s + r.v; end for; return s; end",
+                "3",
+            ),
+            (
+                "declare c cursor for select column1 from values (1),(2) where column1 > ?; v int; begin open c using (1); fetch c into v; close c; return v; end",
+                "2",
+            ),
             ("declare e exception (-20002, 'mine'); begin raise e; exception when e then return sqlcode || sqlerrm; end", "-20002mine"),
             ("begin let x := 1/0; exception when other then return 'caught'; end", "caught"),
             ("begin let r resultset := (select 3 as a); return table(r); end", "3"),

@@ -160,7 +160,13 @@ mod tests {
             sql: String::new(),
             description: String::new(),
         };
-        let entries = [entry("shop", "cents"), entry("tools", "cents"), entry("tools", "default__key"), entry("tools", "own"), entry("shop", "test_a")];
+        let entries = [
+            entry("shop", "cents"),
+            entry("tools", "cents"),
+            entry("tools", "default__key"),
+            entry("tools", "own"),
+            entry("shop", "test_a"),
+        ];
         let callable = Callable::new("shop", "datafusion", &entries);
         for (package, text, expected) in [
             ("shop", "{{ cents('a') }} {{ cents(1) }}", vec!["macro.shop.cents"]),

@@ -123,9 +123,8 @@ fn exported(registers: &[u8]) -> Json {
 
 /// The registers of an exported state.
 fn imported(state: &Json) -> Result<Vec<u8>> {
-    let numbers = |of: &Json| -> Option<Vec<usize>> {
-        of.as_array()?.iter().map(|n| n.as_u64().and_then(|n| usize::try_from(n).ok())).collect()
-    };
+    let numbers =
+        |of: &Json| -> Option<Vec<usize>> { of.as_array()?.iter().map(|n| n.as_u64().and_then(|n| usize::try_from(n).ok())).collect() };
     let read = || {
         if let Some(dense) = numbers(&state["dense"]) {
             return dense.into_iter().map(|n| u8::try_from(n).ok()).collect::<Option<Vec<u8>>>();
