@@ -396,11 +396,7 @@ fn rewrite(e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 }
             }
             if f.func.name() == "count" {
-                // a JSON null is not counted (Snowflake documentation, "COUNT")
-                for e in f.params.args.iter_mut().filter(|e| semi_type(e, schema) == Some(SemiStructured::Variant)) {
-                    *e = function::call("strip_null_value", vec![e.clone()])?;
-                    changed = true;
-                }
+                changed |= identity::counted(&mut f.params.args, schema)?;
             }
             if f.params.distinct && matches!(f.func.name(), "count" | "approx_distinct") {
                 for e in &mut f.params.args {

@@ -410,8 +410,10 @@ impl<'a> Reader<'a> {
         let closing = match word.as_str() {
             "REPEAT" | "LOOP" => word.clone(),
             _ => {
-                let with_loop = self.word(0) == "LOOP";
-                self.at += 1;
+                let with_loop = self.take("LOOP");
+                if !with_loop {
+                    self.need("DO")?;
+                }
                 if with_loop { "LOOP".to_owned() } else { word.clone() }
             }
         };

@@ -58,7 +58,9 @@ fn put(sql: &str, values: &dyn Values, bound: &[String], bare: bool) -> Result<S
             && tokens[at - 1].1.end == range.start;
         let named = match token {
             Token::Colon if !path => Some(at + 1),
-            Token::Word(_) if bare && query.is_none() && (at == 0 || !is(at - 1, &Token::Period)) => Some(at),
+            Token::Word(_) if bare && query.is_none() && (at == 0 || !(is(at - 1, &Token::Period) || is(at - 1, &Token::Colon))) => {
+                Some(at)
+            }
             _ => None,
         };
         let mut found = None;

@@ -132,7 +132,7 @@ impl Script<'_> {
             if let Err(raised) = &done
                 && let Some(handler) = handler_of(&block.handlers, &raised.name)
             {
-                let caught = (text_literal(&raised.error.message), raised.number.to_string(), raised.name.clone());
+                let caught = (text_literal(&raised.error.message), signed(&raised.number.to_string()), raised.name.clone());
                 self.scopes.value("SQLERRM", caught.0);
                 self.scopes.value("SQLCODE", caught.1);
                 self.scopes.value("SQLSTATE", text_literal(if caught.2 == "EXPRESSION_ERROR" { "22000" } else { "P0001" }));
@@ -319,7 +319,7 @@ impl Script<'_> {
                     let (from, to, reverse) = (counters[0], counters[1], counters[2] == 1);
                     let at = if reverse { to.checked_sub(turn) } else { from.checked_add(turn) };
                     match at.filter(|at| (from..=to).contains(at)) {
-                        Some(at) => self.scopes.value(name, at.to_string()),
+                        Some(at) => self.scopes.value(name, signed(&at.to_string())),
                         None => break,
                     }
                 }
@@ -373,7 +373,7 @@ impl Script<'_> {
         if let Some(rest) = inner.get(..17).filter(|h| h.eq_ignore_ascii_case("EXECUTE IMMEDIATE")).map(|_| &inner[17..]) {
             return self.immediate(rest, &[]).await;
         }
-        self.query(inner, &[]).await
+        self.query(source.trim(), &[]).await
     }
 
     /// A query, or the name of the RESULTSET that a cursor goes over.
@@ -447,7 +447,10 @@ impl Script<'_> {
 
     async fn whole(&mut self, text: &str) -> Result<i64, Raised> {
         let value = self.value(text, Some("INTEGER")).await?;
-        value.parse().map_err(|_| fault_of(format!("the bound `{}` of a FOR loop is not a number", text.trim())).into())
+        value
+            .trim_matches(['(', ')'])
+            .parse()
+            .map_err(|_| fault_of(format!("the bound `{}` of a FOR loop is not a number", text.trim())).into())
     }
 
     /// INTO: the values of the one row.
@@ -511,6 +514,11 @@ fn text_literal(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
+/// A number as it may stand anywhere: `1-` before `-2` would begin a comment.
+fn signed(digits: &str) -> String {
+    if digits.starts_with('-') { format!("({digits})") } else { digits.to_owned() }
+}
+
 /// The text of a result's one value.
 fn plain(outcome: &Outcome) -> Result<Option<String>, EngineError> {
     let Some(batch) = outcome.batches.iter().find(|b| b.num_rows() > 0) else { return Ok(None) };
@@ -542,7 +550,7 @@ fn literal(value: &ArrayRef, of: Type) -> Result<String, EngineError> {
     Ok(match of {
         Type::Varchar => quoted,
         Type::Boolean => text.value(0).to_uppercase(),
-        Type::Number { .. } => text.value(0).to_owned(),
+        Type::Number { .. } => signed(text.value(0)),
         Type::Semi(_) => format!("CAST(PARSE_JSON({quoted}) AS {of})"),
         _ => format!("CAST({quoted} AS {of})"),
     })

@@ -31,6 +31,11 @@ async fn clauses_answer_as_snowflake_answers() {
         ("select count(*) from sales tablesample (2 rows)", "2"),
         ("select 1 as x, 2 as x", "1|2"),
         ("select 5 from dual", "5"),
+        ("select nth_value(amount, 1) from first over (order by amount) from sales limit 1", "2"),
+        ("select count(v) from (select parse_json(column1) as v from values ('1'), ('null'), (null))", "1"),
+        ("select typeof(coalesce(parse_json('1'), 0)), typeof(ifnull(null, parse_json('[]')))", "INTEGER|ARRAY"),
+        ("select try_cast('abcd' as char(2)), try_cast('ab' as char(2)), try_cast('abcd' as varchar)", "NULL|ab|abcd"),
+        ("select hll_estimate(hll_import(hll_export(hll_accumulate(amount)))) from sales", "5"),
         (
             "select a, l, r from (select 1 as a, 'l' as l) x full join (select 2 as a, 'r' as r) y using (a) order by a",
             "1|l|NULL\n2|NULL|r",
