@@ -32,20 +32,24 @@ impl<'a> Callable<'a> {
         for call in calls(text) {
             let id = match &call {
                 Call::Plain(name) => self.first(&[package, self.project], name),
-                Call::Within(namespace, name) => self.first(&[namespace], name),
+                Call::Within(namespace, name) => self.first(&[*namespace], name),
                 Call::Dispatch(name, namespace) => {
                     let packages = [self.project, namespace.unwrap_or(package)];
                     let adapters = [self.adapter, "default"];
                     adapters.iter().find_map(|prefix| self.first(&packages, &format!("{prefix}__{name}")))
                 }
             };
-            found.extend(id.filter(|id| !found.contains(id)));
+            if let Some(id) = id
+                && !found.contains(&id)
+            {
+                found.push(id);
+            }
         }
         found
     }
 
     fn first(&self, packages: &[&str], name: &str) -> Option<String> {
-        let package = packages.iter().find(|p| self.macros.get(*p).is_some_and(|names| names.contains(name)))?;
+        let package = packages.iter().find(|p| self.macros.get(**p).is_some_and(|names| names.contains(name)))?;
         Some(format!("macro.{package}.{name}"))
     }
 }
