@@ -12,6 +12,7 @@ mod kafka;
 mod kill;
 mod knowing;
 mod materializations;
+mod parsing;
 mod sandbox;
 mod simulate;
 mod tidy;

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::MacroEntry;
+use super::{MacroEntry, ManifestContext};
 
 /// The macros by package, and the order in which names are looked up.
 pub(super) struct Callable<'a> {
@@ -15,7 +15,11 @@ pub(super) struct Callable<'a> {
 }
 
 impl<'a> Callable<'a> {
-    pub(super) fn new(project: &'a str, adapter: &'a str, entries: &'a [MacroEntry]) -> Self {
+    pub(super) fn of(context: &'a ManifestContext) -> Self {
+        Self::new(&context.project, &context.adapter, &context.macros)
+    }
+
+    fn new(project: &'a str, adapter: &'a str, entries: &'a [MacroEntry]) -> Self {
         let mut macros: HashMap<&str, HashSet<&str>> = HashMap::new();
         for entry in entries {
             macros.entry(&entry.package).or_default().insert(&entry.name);
