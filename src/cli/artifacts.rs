@@ -123,7 +123,6 @@ fn macros(project: &Project) -> Vec<MacroEntry> {
                 path: place.file.path.clone(),
                 sql: macro_text(&place),
                 description: described.map(|m| m.description.text.clone()).unwrap_or_default(),
-                depends_on: vec![],
             })
         })
         .collect()

@@ -24,6 +24,7 @@ pub mod parse;
 pub mod relation;
 pub mod resolve;
 pub mod retag;
+pub mod script;
 pub mod settings;
 pub mod structured;
 pub mod survey;

@@ -6,7 +6,7 @@ use sqlparser::{
     ast::Statement,
     dialect::SnowflakeDialect,
     parser::{Parser, ParserError, ParserOptions},
-    tokenizer::{Token, Tokenizer, Whitespace},
+    tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace},
 };
 
 use super::{
@@ -56,6 +56,7 @@ pub(super) fn parser_with(sql: &str, variable: Variable<'_>) -> Result<Parser<'s
         .tokenize_with_location()
         .map_err(|e| syntax_error(sql, &ParserError::TokenizerError(e.to_string())))?;
     tokens = indirection::rewrite(sql, tokens, variable)?;
+    from_first(&mut tokens);
     for token in &mut tokens {
         if let Token::SingleQuotedString(text) = &mut token.token {
             *text = literal::unescape(text);
@@ -65,6 +66,19 @@ pub(super) fn parser_with(sql: &str, variable: Variable<'_>) -> Result<Parser<'s
         .with_options(options)
         .with_recursion_limit(RECURSION_LIMIT)
         .with_tokens_with_locations(structured::rewrite(tokens)))
+}
+
+/// `NTH_VALUE(x, 2) FROM FIRST`: the default, which sqlparser does not read.
+fn from_first(tokens: &mut Vec<TokenWithSpan>) {
+    let solid: Vec<usize> = (0..tokens.len()).filter(|i| !matches!(tokens[*i].token, Token::Whitespace(_))).collect();
+    let is = |at: usize, words: &[&str]| matches!(&tokens[at].token, Token::Word(w) if w.quote_style.is_none() && words.iter().any(|x| w.value.eq_ignore_ascii_case(x)));
+    let found = solid.windows(4).filter(|w| {
+        tokens[w[0]].token == Token::RParen && is(w[1], &["FROM"]) && is(w[2], &["FIRST"]) && is(w[3], &["OVER", "IGNORE", "RESPECT"])
+    });
+    let mut superfluous: Vec<usize> = found.flat_map(|w| [w[1], w[2]]).collect();
+    while let Some(at) = superfluous.pop() {
+        tokens.remove(at);
+    }
 }
 
 fn parse_script(sql: &str) -> Result<Vec<Statement>, SqlError> {
@@ -132,17 +146,17 @@ pub fn split(script: &str) -> Vec<Range<usize>> {
     pieces
 }
 
-struct LineOffsets<'a> {
+pub(super) struct LineOffsets<'a> {
     text: &'a str,
     starts: Vec<usize>,
 }
 
 impl<'a> LineOffsets<'a> {
-    fn new(text: &'a str) -> Self {
+    pub(super) fn new(text: &'a str) -> Self {
         Self { text, starts: std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i + 1)).collect() }
     }
 
-    fn of(&mut self, line: u64, column: u64) -> usize {
+    pub(super) fn of(&mut self, line: u64, column: u64) -> usize {
         let Some(start) = (line as usize).checked_sub(1).and_then(|l| self.starts.get(l)).copied() else { return self.text.len() };
         let rest = &self.text[start..];
         start + rest.char_indices().nth((column as usize).saturating_sub(1)).map_or(rest.len(), |(i, _)| i)

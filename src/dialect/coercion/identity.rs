@@ -23,6 +23,16 @@ pub(super) fn key(e: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
     })
 }
 
+/// What COUNT counts: a JSON null is not there (Snowflake documentation, "COUNT"). Whether anything changed.
+pub(super) fn counted(args: &mut [Expr], schema: &DFSchema) -> Result<bool> {
+    let mut changed = false;
+    for e in args.iter_mut().filter(|e| told_type(e, schema) == Some(Type::Semi(SemiStructured::Variant))) {
+        *e = function::call("strip_null_value", vec![e.clone()])?;
+        changed = true;
+    }
+    Ok(changed)
+}
+
 /// GROUP BY and DISTINCT over such values, by their keys.
 pub(super) fn grouped(plan: LogicalPlan) -> Result<LogicalPlan> {
     match plan {

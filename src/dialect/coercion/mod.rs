@@ -363,7 +363,16 @@ fn rewrite(e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 changed |= instants(args.iter_mut().collect(), schema);
             }
             changed |= unite(args.iter_mut().skip(skipped).collect(), schema);
-            Expr::ScalarFunction(ScalarFunction { func, args })
+            // who takes the result is told that it is a VARIANT, not its text
+            let semi = args.iter().skip(skipped).find_map(|e| semi_type(e, schema)).filter(|_| func.name() == "coalesce");
+            let chosen = Expr::ScalarFunction(ScalarFunction { func, args });
+            match semi {
+                Some(semi) if Type::of(&chosen.to_field(schema)?.1) == Type::Varchar => {
+                    changed = true;
+                    function::tag(chosen, Type::Semi(semi))
+                }
+                _ => chosen,
+            }
         }
         Expr::ScalarFunction(ScalarFunction { func, args }) if !function::is_own(func.name()) && reads_text(func.name()) => {
             let args = args.into_iter().map(|e| cast_semi(e, Type::Varchar, schema, &mut changed)).collect();
@@ -385,6 +394,9 @@ fn rewrite(e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 for e in args.iter_mut() {
                     *e = cast_semi(e.clone(), Type::Float, schema, &mut changed);
                 }
+            }
+            if f.func.name() == "count" {
+                changed |= identity::counted(&mut f.params.args, schema)?;
             }
             if f.params.distinct && matches!(f.func.name(), "count" | "approx_distinct") {
                 for e in &mut f.params.args {

@@ -30,7 +30,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("EXECUTE JOB", COMPUTE),
     ("EXECUTE DBT", PIPELINE),
     ("CALL", SCRIPTING),
-    ("DECLARE", SCRIPTING),
     ("IF", SCRIPTING),
     ("FOR", SCRIPTING),
     ("WHILE", SCRIPTING),
@@ -114,13 +113,6 @@ const REFUSED: &[(&str, &str)] = &[
 /// The error for a statement that the local engine refuses, if this is one.
 pub(super) fn refused(g: &Grammar) -> Option<SqlError> {
     let words = leading_words(g);
-    // BEGIN of a block, not of a transaction
-    if words.first().is_some_and(|w| w == "BEGIN") {
-        if g.after("BEGIN", &["TRANSACTION", "WORK", "NAME"]) {
-            return None;
-        }
-        return Some(error(g, "BEGIN ... END blocks", SCRIPTING));
-    }
     if words.is_empty() && g.at_symbol("!") {
         return Some(error(g, "commands of a client", SCRIPTING));
     }

@@ -150,7 +150,7 @@ fn is_null(expr: Expr) -> Expr {
     Expr::IsNull(Box::new(expr))
 }
 
-fn case(conditions: Vec<(Expr, Expr)>, otherwise: Option<Expr>) -> Expr {
+pub(super) fn case(conditions: Vec<(Expr, Expr)>, otherwise: Option<Expr>) -> Expr {
     Expr::Case {
         case_token: sqlparser::ast::helpers::attached_token::AttachedToken::empty(),
         end_token: sqlparser::ast::helpers::attached_token::AttachedToken::empty(),

@@ -28,16 +28,32 @@ pub fn is_unspecific(sql: &SqlType) -> bool {
 pub(super) fn cast_to(expr: Expr, sql: &SqlType, lenient: bool, settings: &Settings) -> Result<Expr, SqlError> {
     let target = mapped(sql, settings)?;
     let converted = cast(expr, target, lenient);
+    if lenient
+        && target == Type::Varchar
+        && let Some(length) = digits_of(sql)
+    {
+        // a text that is too long is not cut by TRY_CAST, it is NULL (Snowflake documentation, "TRY_CAST")
+        let fits = Expr::BinaryOp {
+            left: Box::new(function("length", vec![converted.clone()])),
+            op: BinaryOperator::LtEq,
+            right: Box::new(number(length)),
+        };
+        return Ok(super::call::case(vec![(fits, converted)], None));
+    }
     if !target.is_moment() || target == Type::Date {
         return Ok(converted);
     }
     let text = sql.to_string();
-    let digits = text.split_once('(').and_then(|(_, rest)| rest.split(')').next()?.trim().parse::<i64>().ok());
-    match digits {
+    match digits_of(sql) {
         None => Ok(converted),
         Some(n @ 0..=9) => Ok(with_digits(converted, n)),
         Some(n) => Err(SqlError::new("sql/type", format!("`{text}` is not a type: a second has 0 to 9 digits, not {n}"))),
     }
+}
+
+/// The number in parentheses behind a type's name.
+fn digits_of(sql: &SqlType) -> Option<i64> {
+    sql.to_string().split_once('(').and_then(|(_, rest)| rest.split(')').next()?.trim().parse().ok())
 }
 
 fn with_digits(expr: Expr, digits: i64) -> Expr {

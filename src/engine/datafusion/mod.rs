@@ -13,6 +13,7 @@
 //! | `landing.rs` | rows of sources with their positions |
 //! | `staging.rs` | a relation's next version, before anyone else sees it |
 //! | `session.rs` | statements of a script: queries, variables, transactions |
+//! | `script.rs` | anonymous blocks, step by step |
 //! | `history.rs` | what the session ran |
 //! | `definition.rs` | CREATE TABLE, CREATE VIEW |
 //! | `alteration.rs` | ALTER TABLE, ALTER VIEW |
@@ -56,6 +57,7 @@ mod planner;
 mod prepare;
 mod publish;
 mod replacement;
+mod script;
 mod session;
 mod staging;
 mod statement;

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     dialect::{
-        SqlError,
+        self, SqlError,
         command::{self, ColumnType, Command, Kind, TableChange},
         literal, parse,
     },
@@ -116,6 +116,10 @@ impl LocalSession {
     async fn run(&mut self, sql: &str) -> Result<Outcome, EngineError> {
         if let Some(names) = unset_names(sql) {
             return self.unset(&names);
+        }
+        if dialect::script::is_block(sql) {
+            let block = dialect::script::parse_block(sql).map_err(fault::sql)?;
+            return super::script::run(self, &block).await;
         }
         let variables = self.scope.lowering.variables.clone();
         let variable = |name: &str| match variables.get(name) {
@@ -231,7 +235,7 @@ impl LocalSession {
     }
 
     /// A statement that a statement gives. Places within its text mean nothing in what was written.
-    fn run_text(&mut self, text: String) -> futures::future::BoxFuture<'_, Result<Outcome, EngineError>> {
+    pub(super) fn run_text(&mut self, text: String) -> futures::future::BoxFuture<'_, Result<Outcome, EngineError>> {
         Box::pin(async move {
             let noted = |e| EngineError { at: None, notes: vec![format!("in the statement `{}`", text.trim())], ..e };
             self.run(&text).await.map_err(noted)

@@ -3,6 +3,7 @@
 //! Pure: the same project and clock give the same text. What segue has no use for (metrics, semantic models, groups) is carried
 //! for those who read it here.
 
+mod calls;
 mod config;
 mod entry;
 mod semantic;
@@ -24,6 +25,7 @@ use crate::{
     names::{NodeId, ResourceType},
 };
 
+use calls::Callable;
 pub use semantic::SemanticEntry;
 
 /// The release whose artifacts, context and grammar segue follows.
@@ -59,8 +61,6 @@ pub struct MacroEntry {
     pub path: PathBuf,
     pub sql: String,
     pub description: String,
-    /// Unique ids of macros that it calls, where they are known.
-    pub depends_on: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -93,8 +93,9 @@ enum Part<'a> {
 
 /// Disabled nodes go to `disabled`, all else to the key of its type.
 pub fn of<'a>(nodes: impl IntoIterator<Item = &'a Node>, context: &ManifestContext) -> Json {
+    let callable = Callable::of(context);
     let entries = |nodes: Vec<&Node>, wrap: &dyn Fn(Json) -> Json| {
-        Json::Object(nodes.into_iter().map(|n| (n.id.to_string(), wrap(entry::of(n, context)))).collect())
+        Json::Object(nodes.into_iter().map(|n| (n.id.to_string(), wrap(entry_of(n, context, &callable)))).collect())
     };
     let value = |part: Part<'_>| match part {
         Part::Value(value) => value,
@@ -124,7 +125,17 @@ fn text<'a>(nodes: impl IntoIterator<Item = &'a Node>, context: &ManifestContext
     out
 }
 
+/// The node's entry, with the macros that its text calls.
+fn entry_of(node: &Node, context: &ManifestContext, callable: &Callable) -> Json {
+    let mut entry = entry::of(node, context);
+    if let Some(depends_on) = entry.get_mut("depends_on").and_then(Json::as_object_mut) {
+        depends_on.insert("macros".into(), json!(callable.by(&node.package, &node.raw_code)));
+    }
+    entry
+}
+
 fn entries_text(out: &mut String, nodes: Vec<&Node>, context: &ManifestContext, around: [&str; 2]) {
+    let callable = Callable::of(context);
     // an id that occurs twice has one entry, the last, as in a map
     let mut seen = HashSet::new();
     let mut kept: Vec<&Node> = nodes.into_iter().rev().filter(|n| seen.insert(&n.id)).collect();
@@ -134,7 +145,7 @@ fn entries_text(out: &mut String, nodes: Vec<&Node>, context: &ManifestContext, 
         .map(|chunk| {
             let mut text = String::with_capacity(chunk.len() * 2048);
             for node in chunk {
-                let _ = write!(text, ",{}:{}{}{}", Json::from(node.id.as_str()), around[0], entry::of(node, context), around[1]);
+                let _ = write!(text, ",{}:{}{}{}", Json::from(node.id.as_str()), around[0], entry_of(node, context, &callable), around[1]);
             }
             text
         })
@@ -228,6 +239,7 @@ fn metadata(context: &ManifestContext) -> Json {
 }
 
 fn macros(context: &ManifestContext) -> Map<String, Json> {
+    let callable = Callable::of(context);
     let entry = |m: &MacroEntry| {
         let id = format!("macro.{}.{}", m.package, m.name);
         let path = slashes(&m.path);
@@ -239,7 +251,7 @@ fn macros(context: &ManifestContext) -> Map<String, Json> {
             "original_file_path": path,
             "unique_id": id,
             "macro_sql": m.sql,
-            "depends_on": {"macros": m.depends_on},
+            "depends_on": {"macros": callable.by(&m.package, &m.sql)},
             "description": m.description,
             "meta": {},
             "docs": {"show": true, "node_color": Json::Null},
@@ -329,7 +341,6 @@ mod tests {
                 path: "macros/m.sql".into(),
                 sql: "{% macro m() %}{% endmacro %}".into(),
                 description: String::new(),
-                depends_on: vec![],
             }],
             docs: vec![],
             groups: Default::default(),

@@ -276,6 +276,10 @@ fn faults_point_at_the_expression() {
         ("{{ range(10000000) }}", "template/limit `range` of 10000000 numbers; at most 1000000 are made @range(10000000)"),
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "template/recursion macros call each other more than 200 deep @f()"),
         ("{{ 9223372036854775807 + 1 }}", "template/type `9223372036854775807 + 1` does not fit into 64 bits @9223372036854775807 + 1"),
+        (
+            "{% set ns = namespace(s='x' * 1000000) %}{% for i in range(40) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}",
+            "template/limit the text would be longer than 64 MiB @ns.s ~ ns.s",
+        ),
         ("{{ 'x' * 100000000 }}", "template/limit the repetition would be too long @'x' * 100000000"),
         ("{{ return(1) }}", "template/type `return` works in macros only @return(1)"),
         ("{% set x = [] %}{% set x.y = 1 %}", "template/type attributes of a value of type `list` cannot be set @x"),

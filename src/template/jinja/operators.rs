@@ -14,19 +14,30 @@ use super::{
 /// No string or list is made longer than this by repetition.
 const MAX_REPEATED: usize = 16 << 20;
 
+/// No string is made longer than this by joining: one that is doubled in a loop would fill the memory before its steps run
+/// out.
+const MAX_JOINED: usize = 64 << 20;
+
+fn joined(a: &str, b: &str) -> Eval<Value> {
+    if a.len() + b.len() > MAX_JOINED {
+        return Err(Fault::new("template/limit", format!("the text would be longer than {} MiB", MAX_JOINED >> 20)));
+    }
+    Ok(Value::text([a, b].concat()))
+}
+
 pub(super) fn binary(operator: Operator, a: &Value, b: &Value) -> Eval<Value> {
     if operator == Operator::Concat {
         // `~` prints both sides; the common case allocates once
         if let (Value::Str(x), Value::Str(y)) = (a, b) {
-            return Ok(Value::text([&**x, &**y].concat()));
+            return joined(x, y);
         }
-        return Ok(Value::text(display(a) + &display(b)));
+        return joined(&display(a), &display(b));
     }
     if let Some(result) = number::arithmetic(operator, a, b) {
         return result;
     }
     match (operator, a, b) {
-        (Operator::Add, Value::Str(x), Value::Str(y)) => return Ok(Value::text([&**x, &**y].concat())),
+        (Operator::Add, Value::Str(x), Value::Str(y)) => return joined(x, y),
         (Operator::Add, Value::List(x), Value::List(y)) => {
             let mut items = x.borrow().clone();
             items.extend(y.borrow().iter().cloned());

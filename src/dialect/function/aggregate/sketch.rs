@@ -109,6 +109,39 @@ pub(in super::super) fn check_registers(state: &[u8]) -> Result<()> {
     if state.len() == REGISTERS { Ok(()) } else { fail("the value is not a state of HLL_ACCUMULATE") }
 }
 
+/// A state as Snowflake exports it: few registers by their numbers, many in a row (Snowflake documentation,
+/// "HLL_EXPORT").
+fn exported(registers: &[u8]) -> Json {
+    let used: Vec<usize> = (0..registers.len()).filter(|i| registers[*i] > 0).collect();
+    let precision = registers.len().ilog2();
+    if used.len() * 4 > registers.len() {
+        return json!({"version": 4, "precision": precision, "dense": registers});
+    }
+    let counts: Vec<u8> = used.iter().map(|i| registers[*i]).collect();
+    json!({"version": 4, "precision": precision, "sparse": {"indices": used, "maxLzCounts": counts}})
+}
+
+/// The registers of an exported state.
+fn imported(state: &Json) -> Result<Vec<u8>> {
+    let numbers =
+        |of: &Json| -> Option<Vec<usize>> { of.as_array()?.iter().map(|n| n.as_u64().and_then(|n| usize::try_from(n).ok())).collect() };
+    let read = || {
+        if let Some(dense) = numbers(&state["dense"]) {
+            return dense.into_iter().map(|n| u8::try_from(n).ok()).collect::<Option<Vec<u8>>>();
+        }
+        let (indices, counts) = (numbers(&state["sparse"]["indices"])?, numbers(&state["sparse"]["maxLzCounts"])?);
+        let mut registers = vec![0; REGISTERS];
+        for (index, count) in indices.into_iter().zip(counts) {
+            *registers.get_mut(index)? = u8::try_from(count).ok()?;
+        }
+        Some(registers)
+    };
+    match read().filter(|registers| registers.len() == REGISTERS) {
+        Some(registers) => Ok(registers),
+        None => fail("the value is not a state of HLL_EXPORT"),
+    }
+}
+
 /// The number of distinct values that registers stand for.
 pub(in super::super) fn estimate(registers: &[u8]) -> i64 {
     let m = registers.len() as f64;
@@ -192,6 +225,21 @@ pub(in super::super) const ESTIMATES: &[super::super::scalar::Function] = &[
         let states = bytes(r, 0)?;
         let counts = states.iter().map(|s| s.map(|s| check_registers(s).map(|()| estimate(s))).transpose());
         Ok(Arc::new(counts.collect::<Result<Int64Array>>()?))
+    }),
+    super::super::scalar::Function::new("hll_export", Arity::Exactly(1), object, |r| {
+        let states = bytes(r, 0)?;
+        super::super::scalar::texts(r, |i| {
+            if states.is_null(i) {
+                return Ok(None);
+            }
+            check_registers(states.value(i))?;
+            Ok(Some(canonical(&exported(states.value(i)))))
+        })
+    }),
+    super::super::scalar::Function::new("hll_import", Arity::Exactly(1), binary, |r| {
+        let states = semi(r, 0)?;
+        let registers = (0..r.rows).map(|i| parsed(&states, i)?.map(|state| imported(&state)).transpose());
+        Ok(Arc::new(BinaryArray::from_iter(registers.collect::<Result<Vec<_>>>()?)))
     }),
     super::super::scalar::Function::new(
         "approx_percentile_estimate",
