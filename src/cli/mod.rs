@@ -7,6 +7,7 @@ mod args;
 mod artifacts;
 mod command;
 mod config;
+mod environment;
 mod findings;
 mod interrupt;
 mod message;

@@ -283,6 +283,7 @@ impl ProfileSearch<'_> {
                 "spill_path",
                 "options",
                 "target_partitions",
+                "reuse",
             ]);
             fields.finish();
         }

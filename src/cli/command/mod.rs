@@ -16,6 +16,7 @@ mod ls;
 mod nodes;
 mod parse;
 mod plan;
+mod promote;
 mod retry;
 mod run_operation;
 mod show;
@@ -72,6 +73,7 @@ pub(super) fn run(command: Command, config: &Config) -> Result<i32, Failure> {
             Ok(0)
         }
         Command::Plan { running, output } => plan::plan(&running, output, config),
+        Command::Promote { running, to, dry_run } => promote::run(&running, to.as_deref(), dry_run, config),
         Command::Explain { node, running, output } => plan::explain(&node, &running, output, config),
         Command::Functions { pattern, output } => functions::run(pattern.as_deref(), output, config),
         Command::Version => version::run(),
