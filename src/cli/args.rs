@@ -483,6 +483,18 @@ Examples:
         #[arg(long, short, value_enum, default_value_t, help_heading = "Options")]
         output: PlanOutput,
     },
+    /// Make what this target has built and tested what another target serves, without building it again
+    #[command(after_help = "Examples:\n  segue promote --target dev --to prod --dry-run\n  segue promote --target dev --select tag:gold")]
+    Promote {
+        #[command(flatten)]
+        running: Running,
+        /// The target to promote to; without it the one that `reuse:` of the profile names
+        #[arg(long, value_name = "TARGET", help_heading = "Options")]
+        to: Option<String>,
+        /// Only tell what would be switched
+        #[arg(long, help_heading = "Options")]
+        dry_run: bool,
+    },
     /// Tell why one node would be built, or why it is fresh
     #[command(after_help = "Example:\n  segue explain genre_trend_analysis")]
     Explain {

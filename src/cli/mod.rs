@@ -9,6 +9,7 @@ mod command;
 mod config;
 mod cost;
 mod crossing;
+mod environment;
 mod findings;
 mod interrupt;
 mod message;

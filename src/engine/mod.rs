@@ -51,6 +51,18 @@ pub trait Engine: Send + Sync {
         Ok(())
     }
 
+    /// Makes a relation the same rows as another table has at this version, without copying them, in one commit with these
+    /// properties. `None`: the other table has another version by now, or the engine cannot.
+    async fn adopt(
+        &self,
+        _relation: &RelationName,
+        _from: &RelationName,
+        _version: &str,
+        _properties: BTreeMap<String, String>,
+    ) -> Result<Option<Published>, EngineError> {
+        Ok(None)
+    }
+
     /// A place in which the next version of one relation is made, seen by nobody else until it is published.
     async fn stage(&self, relation: &RelationName) -> Result<Box<dyn Stage>, EngineError> {
         Err(EngineError::new("engine/unsupported", format!("this engine cannot audit {relation} before it is published"))

@@ -14,7 +14,10 @@ use deltalake::{
 };
 
 use super::{Lake, LakeError, LakeTable, WrittenFile, schema::with_comment};
-use crate::{names::RelationName, state::FINGERPRINT};
+use crate::{
+    names::RelationName,
+    state::{FINGERPRINT, PROMOTED, REUSED},
+};
 
 /// Which of the present files leave the table.
 #[derive(Clone, Debug)]
@@ -103,7 +106,9 @@ impl Lake {
         let changes_rows = !commit.add.is_empty() || !matches!(commit.remove, Removed::None);
         if changes_rows {
             // what a build recorded holds no longer
-            properties.remove(FINGERPRINT);
+            for key in [FINGERPRINT, REUSED, PROMOTED] {
+                properties.remove(key);
+            }
         }
         properties.extend(commit.properties.clone());
         let comment = commit.comment.clone().or_else(|| base.and_then(LakeTable::comment));

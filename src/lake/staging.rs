@@ -6,11 +6,13 @@
 //! lock that the process held.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     fs::{self, File, TryLockError},
     path::{Path, PathBuf},
     time::Duration,
 };
+
+use deltalake::kernel::Add;
 
 use super::{
     Change, Commit, Lake, LakeError, LakeTable, Removed, ViewFile, WrittenFile, commit::Committed, grave::Keep, location::relation_path,
@@ -81,6 +83,51 @@ impl Lake {
         crate::names::SchemaName::new(schema.database, name).relation(relation.name.clone())
     }
 
+    /// Makes a relation what another table is, in one commit on top of `base`: files that both have stay, those that only
+    /// the other has are linked, never copied.
+    pub async fn take_over(
+        &self,
+        base: Option<&LakeTable>,
+        from: &LakeTable,
+        relation: &RelationName,
+        properties: BTreeMap<String, String>,
+    ) -> Result<Committed, LakeError> {
+        let before = match base {
+            Some(base) => base.adds().await?,
+            None => vec![],
+        };
+        let after = from.adds().await?;
+        let (old, new): (HashSet<&str>, HashSet<&str>) =
+            (before.iter().map(|a| a.path.as_str()).collect(), after.iter().map(|a| a.path.as_str()).collect());
+        let gone: Vec<String> = old.difference(&new).map(|p| (*p).to_owned()).collect();
+        // an append keeps the properties that it does not name
+        let grows = base.is_some_and(|b| b.properties().keys().all(|k| properties.contains_key(k)));
+        let (change, remove) = match gone.len() {
+            0 if grows && !old.is_empty() => (Change::Append, Removed::None),
+            n if n == old.len() => (Change::Replace, Removed::All),
+            _ => (Change::Replace, Removed::Files(gone)),
+        };
+        let come: Vec<&Add> = after.iter().filter(|a| !old.contains(a.path.as_str())).collect();
+        let fail = |e: std::io::Error| LakeError::storage("publish", &relation.to_string(), &e);
+        link_all(come.iter().copied(), &from.folder(), &self.table_folder(relation)).map_err(fail)?;
+        let commit = Commit {
+            relation: relation.clone(),
+            change,
+            schema: from.schema()?,
+            partition_by: from.partition_columns(),
+            add: come.into_iter().cloned().map(WrittenFile::of).collect(),
+            remove,
+            comment: from.comment(),
+            column_comments: BTreeMap::new(),
+            properties,
+            application: None,
+        };
+        let committed = self.commit(base, commit).await?;
+        // a view of that name hid the table until now
+        self.drop_view(relation)?;
+        Ok(committed)
+    }
+
     /// A version that was kept is of no more use; with the last one goes the schema.
     fn drop_kept(&self, relation: &RelationName) -> Result<(), LakeError> {
         let kept = Self::kept_name(relation);
@@ -135,38 +182,7 @@ impl Staging {
         if same && lake.view(relation)?.is_none() {
             return Ok(Staged::Unchanged);
         }
-        let before = match base {
-            Some(base) => base.adds().await?,
-            None => vec![],
-        };
-        let after = now.adds().await?;
-        let (old, new): (HashSet<&str>, HashSet<&str>) =
-            (before.iter().map(|a| a.path.as_str()).collect(), after.iter().map(|a| a.path.as_str()).collect());
-        let gone: Vec<String> = old.difference(&new).map(|p| (*p).to_owned()).collect();
-        let (change, remove) = match (gone.len(), base) {
-            (0, Some(_)) if !old.is_empty() => (Change::Append, Removed::None),
-            (n, _) if n == old.len() => (Change::Replace, Removed::All),
-            _ => (Change::Replace, Removed::Files(gone)),
-        };
-        let folder = lake.table_folder(relation);
-        let fail = |e: std::io::Error| LakeError::storage("publish", &relation.to_string(), &e);
-        link_all(after.iter().filter(|a| !old.contains(a.path.as_str())), &now.folder(), &folder).map_err(fail)?;
-        let added: Vec<WrittenFile> = after.iter().filter(|a| !old.contains(a.path.as_str())).cloned().map(WrittenFile::of).collect();
-        let commit = Commit {
-            relation: relation.clone(),
-            change,
-            schema: now.schema()?,
-            partition_by: now.partition_columns(),
-            add: added,
-            remove,
-            comment: now.comment(),
-            column_comments: Default::default(),
-            properties: now.properties(),
-            application: None,
-        };
-        let committed = lake.commit(base, commit).await?;
-        // a view of that name hid the table until now
-        lake.drop_view(relation)?;
+        let committed = lake.take_over(base, &now, relation, now.properties()).await?;
         lake.drop_kept(relation)?;
         Ok(Staged::Table(committed))
     }

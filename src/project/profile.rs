@@ -295,6 +295,7 @@ impl ProfileSearch<'_> {
                 "options",
                 "target_partitions",
                 "snowflake",
+                "reuse",
             ]);
             fields.finish();
         }

@@ -53,6 +53,9 @@ fn detail(result: &NodeResult) -> String {
             format!("{} {time:>8}", if failures == 1 { "1 result".into() } else { format!("{} results", thousands(failures)) })
         }
         Status::NoOp => format!("{} {time:>8}", result.message),
+        Status::Success if result.message.starts_with("REUSED ") => {
+            format!("{} {time:>8}", result.message.replacen("REUSED", "reused", 1))
+        }
         _ => match result.rows {
             Some(1) => format!("1 row{} {time:>8}", beside(result, "1 row")),
             Some(rows) => format!("{} rows{} {time:>8}", thousands(rows), beside(result, &format!("{rows} rows"))),

@@ -9,7 +9,7 @@ use super::{
     compile::{CompiledNode, placed, whole},
     contract, custom,
     event::{Event, Status},
-    freshness, function, hooks, incremental, microbatch, script,
+    freshness, function, hooks, incremental, microbatch, reuse, script,
     step::{Progress, Task},
 };
 use crate::{
@@ -41,6 +41,8 @@ pub(super) async fn run(task: &Task, progress: &mut Progress) -> Result<Status, 
             if assessed.is_fresh() {
                 progress.fresh(assessed.not_due);
                 warn_undescribed(task, &relation, &comments(task).1).await;
+                Ok(Status::Success)
+            } else if reuse::instead(task, progress, &relation, &assessed).await? {
                 Ok(Status::Success)
             } else {
                 match audit::begin(task, &relation).await {

@@ -27,7 +27,9 @@ pub(super) async fn of_unit_test(task: &Task, text: &str) -> Result<Memory, Diag
 
 async fn look(task: &Task, inputs: Inputs) -> Result<Memory, Diagnostics> {
     let engine = task.context.deps.engine.as_ref();
-    let key = format!("verdict {}", task.node.id);
+    // targets of one warehouse do not forget each other's
+    let home = task.context.options.home.as_ref().map(ToString::to_string).unwrap_or_default();
+    let key = format!("verdict {home} {}", task.node.id);
     let told = engine.recall(&key).await.map_err(|e| placed(e, &task.node, None, 0))?;
     let passed = !task.context.options.force && told.as_deref() == Some(inputs.fingerprint().as_str());
     Ok(Memory { key, inputs, passed })

@@ -13,7 +13,7 @@ use super::{
     batches::{Agenda, Settings},
     compile::CompiledNode,
     event::{Batch, Batches, Status},
-    hooks, materialize,
+    hooks, materialize, reuse,
     step::{Progress, Task},
 };
 use crate::{
@@ -36,7 +36,14 @@ pub(super) async fn run(
     relation: &RelationName,
     compiled: &CompiledNode,
 ) -> Result<Status, Diagnostics> {
-    let agenda = Agenda::of(task, relation, compiled).await?;
+    let mut agenda = Agenda::of(task, relation, compiled).await?;
+    if !agenda.batches.is_empty() && reuse::instead(task, progress, relation, &agenda.assessment).await? {
+        // what the other target's table does not have is built on top of it
+        agenda = Agenda::of(task, relation, compiled).await?;
+        if agenda.batches.is_empty() {
+            return Ok(Status::Success);
+        }
+    }
     if agenda.batches.is_empty() {
         progress.fresh(agenda.assessment.not_due);
         return Ok(Status::Success);

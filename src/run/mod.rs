@@ -24,7 +24,9 @@ mod memory;
 mod microbatch;
 mod preview;
 mod project_source;
+mod promote;
 mod retry;
+mod reuse;
 mod schedule;
 mod script;
 mod seed;
@@ -51,7 +53,9 @@ pub use introspection::Introspection;
 pub use materialize::header_parts;
 pub use preview::{Forecast, preview};
 pub use project_source::{ProjectSource, StatementListener};
+pub use promote::{Promotion, Switch, promote};
 pub use retry::Retry;
+pub use reuse::Twins;
 pub use seed::read as read_seed;
 
 use crate::{
@@ -111,6 +115,8 @@ pub struct RunOptions {
     pub batches: HashMap<NodeId, Vec<event::Batch>>,
     /// `clone`: where the other run put each node.
     pub clone_from: HashMap<NodeId, RelationName>,
+    /// `reuse:` of the profile: where another target has the nodes.
+    pub reuse: Option<Arc<Twins>>,
     /// `--warn-error`: warnings of tests are failures.
     pub warnings_are_errors: bool,
     pub now: chrono::DateTime<chrono::Utc>,

@@ -12,18 +12,18 @@ use super::{
     event::NodeLabel,
     executor::list_relations,
     freshness::{self, Assessment, Why},
-    materialize, memory, microbatch,
+    materialize, memory, microbatch, reuse,
     step::{Context, Task, label},
     unit_test,
     warehouse::Catalog,
 };
 use crate::{
     diagnostic::Diagnostics,
-    engine::RelationKind,
+    engine::{RelationInfo, RelationKind},
     names::ResourceType,
     plan::{Action, Plan, Step},
     project::World,
-    state::{Change, Intervals, READS},
+    state::{Change, Intervals, REUSED},
 };
 
 /// What a build would do with one node.
@@ -35,6 +35,8 @@ pub struct Forecast {
     pub assessment: Option<Assessment>,
     /// Empty: it is fresh.
     pub why: Vec<String>,
+    /// What it is taken over from instead.
+    pub reused: Option<RelationInfo>,
     /// Of a microbatch model: the stretches that would be built.
     pub intervals: Intervals,
     /// Why nothing can be told: its template fails without what is above it.
@@ -76,6 +78,7 @@ async fn forecast(context: &Arc<Context>, step: &Step, pending: &mut BTreeSet<St
         action: step.action,
         assessment: None,
         why: vec![],
+        reused: None,
         intervals: Intervals::default(),
         fault: None,
     };
@@ -89,6 +92,12 @@ async fn forecast(context: &Arc<Context>, step: &Step, pending: &mut BTreeSet<St
         match agenda(&task).await {
             Ok(agenda) => {
                 forecast.why = agenda.reasons().into_iter().map(|why| told_of(why, pending)).collect();
+                if let Some(own) = task.node.relation.as_ref().filter(|_| !agenda.batches.is_empty())
+                    && let Ok(Some(twin)) = reuse::find(&task, own, &agenda.assessment).await
+                {
+                    forecast.why = vec![format!("reused from {}", twin.name)];
+                    forecast.reused = Some(twin);
+                }
                 forecast.intervals = agenda.batches.iter().map(|(batch, _)| *batch).collect();
                 if agenda.batches.is_empty() {
                     forecast.why.clear();
@@ -108,6 +117,12 @@ async fn forecast(context: &Arc<Context>, step: &Step, pending: &mut BTreeSet<St
     match assess(&task, step.action).await {
         Ok(Some(assessment)) => {
             forecast.why = assessment.why.iter().map(|why| told(why, pending)).collect();
+            if let Some(own) = task.node.relation.as_ref().filter(|_| !assessment.is_fresh())
+                && let Ok(Some(twin)) = reuse::find(&task, own, &assessment).await
+            {
+                forecast.why = vec![format!("reused from {}", twin.name)];
+                forecast.reused = Some(twin);
+            }
             forecast.assessment = Some(assessment);
         }
         Ok(None) => {
@@ -195,8 +210,11 @@ fn mark(task: &Task, forecast: &Forecast, pending: &mut BTreeSet<String>) {
     let is_view = task.node.config.materialized == "view";
     let mut properties = std::collections::BTreeMap::new();
     if let Some(assessment) = forecast.assessment.as_ref().filter(|_| is_view) {
-        let names: Vec<String> = assessment.reads.iter().map(ToString::to_string).collect();
-        properties.insert(READS.to_owned(), names.join("\n"));
+        properties = assessment.properties();
+    }
+    if let (Some(assessment), Some(twin)) = (&forecast.assessment, &forecast.reused) {
+        properties = assessment.properties();
+        properties.insert(REUSED.to_owned(), twin.version.clone());
     }
     pending.insert(relation.to_string());
     let kind = if is_view { RelationKind::View } else { RelationKind::Table };

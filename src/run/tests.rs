@@ -58,6 +58,7 @@ impl World {
             event_time: (None, None),
             batches: Default::default(),
             clone_from: Default::default(),
+            reuse: None,
             warnings_are_errors: false,
             now: chrono::DateTime::UNIX_EPOCH,
             invocation: RunId::random(),

@@ -29,6 +29,11 @@ pub const BUILT_IN: &str = "segue.built_in";
 /// Relations that a view reads: its rows are as fresh as theirs.
 pub const READS: &str = "segue.reads";
 
+/// Of a table that was taken over from another target: that table's version then.
+pub const REUSED: &str = "segue.reused";
+/// Of a table that another target's was promoted to: that table's version then.
+pub const PROMOTED: &str = "segue.promoted";
+
 /// Raised whenever the local engine answers a query differently than before.
 const SEMANTICS: u32 = 1;
 

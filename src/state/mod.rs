@@ -10,5 +10,5 @@ mod intervals;
 pub mod manifest;
 
 pub use file::write_atomically;
-pub use fingerprints::{BUILT_AT, BUILT_IN, Change, FINGERPRINT, INPUTS, INVOCATION, Inputs, NODE, READS, normalise};
+pub use fingerprints::{BUILT_AT, BUILT_IN, Change, FINGERPRINT, INPUTS, INVOCATION, Inputs, NODE, PROMOTED, READS, REUSED, normalise};
 pub use intervals::{INTERVALS, Interval, Intervals};

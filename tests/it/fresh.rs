@@ -190,6 +190,39 @@ fn two_builds_at_once_end_as_one_after_the_other() {
     assert_eq!(built(&sandbox), names(&[]));
 }
 
+#[test]
+fn another_clone_of_the_project_builds_nothing_again() {
+    const EVENTS: &str = "-- file: seeds/events.csv
+at,n
+2020-05-01 10:00:00,1
+-- file: seeds/schema.yml
+seeds: [{name: events, config: {event_time: at}}]
+-- file: models/yearly.sql
+{{ config(materialized='incremental', incremental_strategy='microbatch', event_time='at', begin='2020-01-01', batch_size='year', audit=true) }}
+select at, n from {{ ref('events') }}
+-- file: models/audited.sql
+{{ config(materialized='table', audit=true) }}
+select n from {{ ref('yearly') }}
+-- file: models/events.yml
+models: [{name: audited, columns: [{name: n, data_tests: [not_null]}]}]
+";
+    let first = Sandbox::new(&format!("{SHOP}{EVENTS}"));
+    let second = Sandbox::new(&format!("{SHOP}{EVENTS}"));
+    let profile = first.read("profiles.yml").replace("path: warehouse", &format!("path: '{}'", first.path().join("warehouse").display()));
+    second.write("profiles.yml", &profile);
+    first.run(&["build"]).expect_code(0);
+    second.run(&["build"]).expect_code(0);
+    assert_eq!(built(&second), names(&[]));
+    // what the one changes the other goes on from
+    for sandbox in [&first, &second] {
+        sandbox.write("seeds/prices.csv", "id,price\n1,10\n2,25\n");
+    }
+    second.run(&["build"]).expect_code(0);
+    assert!(built(&second).contains("total"));
+    first.run(&["build"]).expect_code(0);
+    assert_eq!(built(&first), names(&[]));
+}
+
 /// A project of random shape, as data.
 #[derive(Clone)]
 struct Made {

@@ -88,3 +88,71 @@ fn a_signal_ends_the_build_in_order() {
     assert!(matches!(code, Some(0 | 130)), "{code:?}");
     sandbox.run(&["build"]).expect_code(0);
 }
+
+/// Years, so that no build runs over the end of an interval.
+const AUDITED: &str = "-- file: seeds/events.csv
+at,n
+2020-05-01 10:00:00,1
+2021-05-01 10:00:00,2
+2022-05-01 10:00:00,3
+-- file: seeds/schema.yml
+seeds: [{name: events, config: {event_time: at, audit: true}, columns: [{name: n, data_tests: [unique]}]}]
+-- file: models/yearly.sql
+{{ config(materialized='incremental', incremental_strategy='microbatch', event_time='at', begin='2020-01-01', batch_size='year') }}
+select at, n from {{ ref('events') }}
+-- file: models/together.sql
+{{ config(materialized='incremental', incremental_strategy='microbatch', event_time='at', begin='2020-01-01', batch_size='year', audit=true) }}
+select at, n from {{ ref('events') }}
+-- file: models/checked.sql
+{{ config(materialized='table', audit=true) }}
+select a.n, count(*) as c from {{ ref('yearly') }} a cross join table(generator(rowcount => 100000)) group by a.n
+-- file: models/shown.sql
+{{ config(materialized='view', audit=true) }}
+select n, c from {{ ref('checked') }}
+-- file: models/schema.yml
+models:
+  - name: together
+    columns: [{name: n, data_tests: [unique, not_null]}]
+  - name: checked
+    columns: [{name: n, data_tests: [unique, not_null]}, {name: c, data_tests: [not_null]}]
+  - name: shown
+    columns: [{name: n, data_tests: [unique]}]
+";
+
+#[test]
+fn killed_between_staging_audit_and_batches_gives_the_same_tables() {
+    const ALL: [&str; 4] = [
+        "select year(at) as y, n from dev.yearly order by n",
+        "select year(at) as y, n from dev.together order by n",
+        "select n, c from dev.checked order by n",
+        "select n, c from dev.shown order by n",
+    ];
+    let contents = |sandbox: &Sandbox| -> Vec<Value> { ALL.iter().map(|sql| sandbox.rows(sql)).collect() };
+    let undisturbed = Sandbox::new(AUDITED);
+    let begun = Instant::now();
+    undisturbed.run(&["build"]).expect_code(0);
+    let whole = begun.elapsed();
+    let expected = contents(&undisturbed);
+
+    let killed = Sandbox::new(AUDITED);
+    for i in 0..14_u32 {
+        // another version each time, of which nothing may be left in the end
+        let last = if i % 2 == 0 { "3" } else { "7" };
+        killed.write("seeds/events.csv", &format!("at,n\n2020-05-01 10:00:00,1\n2021-05-01 10:00:00,2\n2022-05-01 10:00:00,{last}\n"));
+        let mut process = start(&killed);
+        std::thread::sleep(whole * (i * 5 % 14 + 1) / 15);
+        let _ = process.kill();
+        process.wait().expect("it ends");
+    }
+    killed.write("seeds/events.csv", &undisturbed.read("seeds/events.csv"));
+    killed.run(&["build"]).expect_code(0);
+    assert_eq!(contents(&killed), expected);
+    killed.run(&["build"]).expect_code(0);
+    let results = killed.json("target/run_results.json");
+    let stale = results["results"].as_array().expect("a list").iter().filter(|r| !r["message"].as_str().is_some_and(|m| m == "fresh"));
+    assert_eq!(stale.count(), 0, "{results}");
+    // a build that stages something has removed what the killed ones left
+    killed.run(&["build", "--force"]).expect_code(0);
+    let left = std::fs::read_dir(killed.path().join("warehouse/.staged")).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "staged leftovers");
+}

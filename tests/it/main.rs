@@ -5,6 +5,7 @@ mod bad_input;
 mod broken;
 mod charts;
 mod cli;
+mod environments;
 mod fresh;
 mod interrupted;
 mod intervals;

@@ -18,6 +18,7 @@ mod nodes;
 mod parity;
 mod parse;
 mod plan;
+mod promote;
 mod pull;
 mod retry;
 mod run_operation;
@@ -83,6 +84,7 @@ pub(super) fn run(command: Command, config: &Config) -> Result<i32, Failure> {
             Ok(0)
         }
         Command::Plan { running, output } => plan::plan(&running, output, config),
+        Command::Promote { running, to, dry_run } => promote::run(&running, to.as_deref(), dry_run, config),
         Command::Explain { node, running, output } => plan::explain(&node, &running, output, config),
         Command::Parity { selecting, output } => parity::run(&selecting, output, config),
         Command::Pull(args) => pull::run(&args, config),

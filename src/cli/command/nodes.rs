@@ -10,7 +10,7 @@ use crate::{
         args::Running,
         artifacts,
         config::Config,
-        interrupt,
+        environment, interrupt,
         message::{self, Failure},
         sampling, stateful,
         workspace::{Workspace, chosen, load_rows, target_folder},
@@ -49,12 +49,12 @@ pub(super) fn run(verb: Verb, running: &Running, config: &Config) -> Result<i32,
 }
 
 /// All that a run needs, before it begins.
-struct Prepared {
-    project: Arc<Project>,
-    workspace: Workspace,
-    plan: Plan,
-    deps: Deps,
-    options: RunOptions,
+pub(super) struct Prepared {
+    pub(super) project: Arc<Project>,
+    pub(super) workspace: Workspace,
+    pub(super) plan: Plan,
+    pub(super) deps: Deps,
+    pub(super) options: RunOptions,
     target: std::path::PathBuf,
     events: UnboundedSender<Event>,
     received: UnboundedReceiver<Event>,
@@ -68,7 +68,7 @@ pub(super) fn forecast(verb: Verb, running: &Running, extra: Extra, config: &Con
     Ok((p.project, forecasts))
 }
 
-fn prepare(verb: Verb, running: &Running, extra: Extra, config: &Config) -> Result<Prepared, Failure> {
+pub(super) fn prepare(verb: Verb, running: &Running, extra: Extra, config: &Config) -> Result<Prepared, Failure> {
     let flags = [
         ("FULL_REFRESH", running.full_refresh),
         ("STORE_FAILURES", running.store_failures),
@@ -128,6 +128,7 @@ fn prepare(verb: Verb, running: &Running, extra: Extra, config: &Config) -> Resu
         event_time,
         batches: extra.batches,
         clone_from,
+        reuse: environment::twins(&project, config)?,
         warnings_are_errors: config.warnings_are_errors,
         now: config.now,
         invocation: config.invocation,

@@ -69,7 +69,7 @@ mod touched;
 #[cfg(test)]
 mod value_tests;
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use ::datafusion::{
     execution::{
@@ -233,6 +233,16 @@ impl Engine for LocalEngine {
 
     async fn remember(&self, key: &str, text: &str) -> Result<(), EngineError> {
         self.inner.lake.remember(key, text).map_err(fault::lake)
+    }
+
+    async fn adopt(
+        &self,
+        relation: &RelationName,
+        from: &RelationName,
+        version: &str,
+        properties: BTreeMap<String, String>,
+    ) -> Result<Option<Published>, EngineError> {
+        self.inner.adopt(relation, from, version, properties).await
     }
 
     async fn stage(&self, relation: &RelationName) -> Result<Box<dyn Stage>, EngineError> {

@@ -21,7 +21,7 @@ use super::{
     audit,
     compile::{placed, whole},
     event::Status,
-    freshness, hooks, materialize,
+    freshness, hooks, materialize, reuse,
     step::{Progress, Task, blocking},
 };
 use crate::{
@@ -64,6 +64,9 @@ async fn seed(task: &Task, progress: &mut Progress) -> Result<(), Diagnostics> {
         return Ok(());
     }
 
+    if reuse::instead(task, progress, &relation, &assessed).await? {
+        return Ok(());
+    }
     let audit = audit::begin(task, &relation).await?;
     publish(audit::worker(audit.as_ref(), task), progress, &relation, schema, batches, &assessed).await?;
     audit::conclude(audit, task, Status::Success).await?;
