@@ -80,6 +80,9 @@ pub struct Global {
     /// No colours
     #[arg(long, global = true)]
     pub no_use_colors: bool,
+    /// Parse every file anew, and keep nothing of it for the next time
+    #[arg(long, global = true)]
+    pub no_partial_parse: bool,
     #[command(flatten)]
     pub taken: Taken,
 }
@@ -87,9 +90,7 @@ pub struct Global {
 /// Flags of dbt that ask for what segue does anyway, or has nothing of: taken, so that scripts go on working.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Taken {
-    #[arg(long, global = true, hide = true)]
-    no_partial_parse: bool,
-    #[arg(long, global = true, hide = true)]
+    #[arg(long, global = true, hide = true, overrides_with = "no_partial_parse")]
     partial_parse: bool,
     #[arg(long, global = true, hide = true)]
     cache_selected_only: bool,
@@ -434,6 +435,20 @@ Examples:
     /// Make data: streaming events, recordings of charts
     #[command(subcommand)]
     Simulate(Simulate),
+    /// Put small files of tables together, remove what no version needs, shorten logs; no row changes
+    #[command(
+        after_help = "Examples:\n  segue maintain --dry-run\n  segue maintain --select tag:nightly --retention '1 day'\n\nOther builds may go on: a table that one works on is left alone."
+    )]
+    Maintain {
+        #[command(flatten)]
+        selecting: Selecting,
+        /// Tell what would be done
+        #[arg(long)]
+        dry_run: bool,
+        /// How long older versions stay readable: `12 hours`, `7 days`
+        #[arg(long, value_name = "TIME", default_value = "7 days")]
+        retention: String,
+    },
     /// Remove the folders of clean-targets
     Clean,
     /// Check versions, project, profile and warehouse

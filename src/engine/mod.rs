@@ -11,6 +11,7 @@ use std::{collections::BTreeMap, ops::Range};
 use ::datafusion::arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
 use async_trait::async_trait;
 
+pub use crate::lake::{Upkeep, Upkept};
 use crate::{
     graph::OnSchemaChange,
     names::{Identifier, RelationName, SchemaName},
@@ -39,6 +40,11 @@ pub trait Engine: Send + Sync {
     /// Keeps a small text under a key. An engine without a place for it keeps nothing.
     async fn remember(&self, _key: &str, _text: &str) -> Result<(), EngineError> {
         Ok(())
+    }
+
+    /// Looks after the files of a table; no row changes. `None` when there is no such table, or the engine does that by itself.
+    async fn maintain(&self, _relation: &RelationName, _upkeep: &Upkeep) -> Result<Option<Upkept>, EngineError> {
+        Ok(None)
     }
 
     /// A new session: variables, transactions and temporary tables live in it.

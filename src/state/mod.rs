@@ -8,5 +8,5 @@ mod file;
 mod fingerprints;
 pub mod manifest;
 
-pub use file::write_atomically;
+pub use file::{write_atomically, write_if_changed};
 pub use fingerprints::{BUILT_AT, BUILT_IN, Change, FINGERPRINT, INPUTS, INVOCATION, Inputs, NODE, READS, normalise};

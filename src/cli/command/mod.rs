@@ -13,6 +13,7 @@ pub(super) mod functions;
 mod init;
 mod lineage;
 mod ls;
+mod maintain;
 mod nodes;
 mod parse;
 mod plan;
@@ -64,6 +65,7 @@ pub(super) fn run(command: Command, config: &Config) -> Result<i32, Failure> {
         Command::Show { selecting, inline, limit, output } => show::run(&selecting, inline.as_deref(), limit, output, config),
         Command::Sql { statements, file, output, keep_going } => sql::run(&statements, file.as_deref(), output, keep_going, config),
         Command::Simulate(what) => simulate::run(what, config),
+        Command::Maintain { selecting, dry_run, retention } => maintain::run(&selecting, dry_run, &retention, config),
         Command::Clean => clean::run(config),
         Command::Debug { connection } => debug::run(connection, config),
         Command::Init { name, .. } => init::run(name.as_deref(), config),
