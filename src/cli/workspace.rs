@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 
 use super::{
     args::Selecting,
@@ -21,6 +21,7 @@ use crate::{
     engine::{
         Engine,
         datafusion::{LocalEngine, LocalOptions},
+        snowflake::SnowflakeEngine,
     },
     graph::{IndirectSelection, Selection, SelectionArgs, select},
     names::{ResourceType, nearest},
@@ -36,13 +37,23 @@ const STACK_BYTES: usize = 32 << 20;
 pub(super) struct Workspace {
     pub(super) project: Arc<Project>,
     pub(super) engine: Arc<dyn Engine>,
+    /// Before the runtime, which it needs.
+    farewell: Farewell,
     pub(super) runtime: Runtime,
 }
 
 impl Workspace {
     pub(super) fn open(project: Arc<Project>) -> Result<Self, Failure> {
         let engine = engine(&project)?;
-        Ok(Self { project, engine, runtime: runtime()? })
+        let runtime = runtime()?;
+        let farewell = Farewell(Some((Arc::clone(&engine), runtime.handle().clone())));
+        Ok(Self { project, engine, farewell, runtime })
+    }
+
+    /// The end of a command that does not wait for work it has left behind.
+    pub(super) fn end(self) {
+        drop(self.farewell);
+        self.runtime.shutdown_background();
     }
 
     /// The warehouse as templates ask it.
@@ -53,6 +64,17 @@ impl Workspace {
     /// The project as a run asks it.
     pub(super) fn source(&self) -> ProjectSource {
         ProjectSource::new(Arc::clone(&self.project), self.introspection())
+    }
+}
+
+/// Ends an engine's sessions when its user is done.
+pub(super) struct Farewell(Option<(Arc<dyn Engine>, Handle)>);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        if let Some((engine, runtime)) = self.0.take() {
+            runtime.block_on(engine.close());
+        }
     }
 }
 
@@ -110,10 +132,10 @@ pub(super) fn target_folder(project: &Project, config: &Config) -> PathBuf {
 /// The engine of the profile's target.
 fn engine(project: &Project) -> Result<Arc<dyn Engine>, Failure> {
     let profile = &project.profile;
-    if project.engine != "datafusion" {
-        let message = format!("the target `{}` is of type `{}`, which this version cannot run", profile.target_name, profile.type_);
-        let fault = Diagnostic::error("engine/unsupported", message).at(profile.place.clone(), "this target");
-        return Err(fault.help("`--local` runs it on the local engine").into());
+    if project.engine == "snowflake" {
+        let engine = SnowflakeEngine::open(&profile.settings, &project.root)
+            .map_err(|e| Failure::from(message::of_engine(e).at(profile.place.clone(), "this target")))?;
+        return Ok(Arc::new(engine));
     }
     let options = LocalOptions {
         path: project.warehouse_root(),

@@ -4,12 +4,15 @@
 //! neither); a missing schema is created by whoever publishes into it; errors carry a place in the SQL that was given.
 
 pub mod datafusion;
+pub mod snowflake;
 pub mod value;
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use ::datafusion::arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
 use async_trait::async_trait;
+use indexmap::IndexMap;
+use serde_json::Value as Json;
 
 pub use crate::lake::{Upkeep, Upkept};
 use crate::{
@@ -59,6 +62,14 @@ pub trait Engine: Send + Sync {
     /// Adds landed rows and the new position to a landing table in one commit. When the table already records
     /// `landing.sequence` (or a later one) nothing happens: the commit was made before a crash.
     async fn land(&self, landing: Landing) -> Result<Published, EngineError>;
+
+    /// What the statements of this invocation took, where the warehouse keeps account of it.
+    async fn costs(&self) -> Result<Vec<StatementCost>, EngineError> {
+        Ok(vec![])
+    }
+
+    /// The end of the invocation: what still runs is stopped, sessions are ended.
+    async fn close(&self) {}
 }
 
 /// Statements in order, sharing variables and temporary objects.
@@ -93,6 +104,7 @@ pub struct RelationInfo {
     pub name: RelationName,
     pub kind: RelationKind,
     /// Of a table its id and Delta version (`id@7`), another with every commit; of a view a digest of its SQL.
+    /// Empty where the warehouse does not tell.
     pub version: String,
     /// What [`Publish::properties`] of the last publish said.
     pub properties: BTreeMap<String, String>,
@@ -127,6 +139,34 @@ pub struct Publish {
     pub not_null: Vec<String>,
     /// Recorded in the commit: fingerprint, node id, invocation id...
     pub properties: BTreeMap<String, String>,
+    pub physical: Physical,
+}
+
+/// What of a node is an engine's own business: how the relation is kept, what its statements carry.
+#[derive(Clone, Debug, Default)]
+pub struct Physical {
+    /// The node's configuration: `transient`, `cluster_by`, `copy_grants`, `grants`, `query_tag`, `snowflake_warehouse`, `target_lag`...
+    pub config: Arc<IndexMap<String, Json>>,
+    /// Stand before and behind every statement: the project's query comment.
+    pub before: String,
+    pub after: String,
+    /// Columns of a contract with their constraints, as CREATE TABLE has them.
+    pub definitions: Option<String>,
+    /// The relation is to be a copy of this one, which an engine may make without copying rows.
+    pub clone_of: Option<RelationName>,
+}
+
+/// What one statement took.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StatementCost {
+    pub query_id: String,
+    pub text: String,
+    pub warehouse: Option<String>,
+    pub bytes_scanned: u64,
+    pub seconds: f64,
+    pub queued_seconds: f64,
+    /// An estimate: of the warehouse's price for the time, as if it did nothing else.
+    pub credits: f64,
 }
 
 /// Where the rows come from.

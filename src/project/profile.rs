@@ -39,7 +39,7 @@ pub struct Profile {
 }
 
 /// Settings whose values never appear anywhere.
-const SECRETS: [&str; 9] = [
+const SECRETS: [&str; 12] = [
     "password",
     "pass",
     "private_key",
@@ -49,6 +49,59 @@ const SECRETS: [&str; 9] = [
     "secret_access_key",
     "session_token",
     "client_secret",
+    "refresh_token",
+    "proxy_password",
+    "access_token",
+];
+
+/// What a Snowflake target may say: dbt's keys, and those that only segue has (`statement_timeout`, `state_schema`...).
+const SNOWFLAKE_KEYS: [&str; 46] = [
+    "user",
+    "password",
+    "authenticator",
+    "private_key",
+    "private_key_path",
+    "private_key_passphrase",
+    "token",
+    "oauth_client_id",
+    "oauth_client_secret",
+    "token_request_url",
+    "refresh_token",
+    "role",
+    "warehouse",
+    "host",
+    "port",
+    "protocol",
+    "region",
+    "proxy_host",
+    "proxy_port",
+    "proxy_user",
+    "proxy_password",
+    "query_tag",
+    "session_parameters",
+    "client_session_keep_alive",
+    "connect_retries",
+    "connect_timeout",
+    "login_timeout",
+    "network_timeout",
+    "statement_timeout",
+    "retry_on_database_errors",
+    "retry_all",
+    "insecure_mode",
+    "platform_detection_timeout_seconds",
+    "reuse_connections",
+    "s3_stage_vpce_dns_name",
+    "state_schema",
+    "path",
+    "region_name",
+    "endpoint",
+    "access_key_id",
+    "secret_access_key",
+    "session_token",
+    "allow_http",
+    "spill_path",
+    "options",
+    "target_partitions",
 ];
 
 const TYPES: [&str; 2] = ["datafusion", "snowflake"];
@@ -216,7 +269,8 @@ impl ProfileSearch<'_> {
         });
         if snowflake {
             fields.required("account");
-            fields.required("user");
+            fields.accept(&SNOWFLAKE_KEYS);
+            fields.finish();
         } else {
             fields.accept(&[
                 "path",

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     diagnostic::Diagnostics,
-    engine::{Content, How, Publish, RelationKind},
+    engine::{Content, How, Physical, Publish, RelationKind},
     template::MacroCall,
 };
 
@@ -52,6 +52,7 @@ pub(super) async fn run(task: &Task, progress: &mut Progress) -> Result<Status, 
         column_comments,
         not_null: vec![],
         properties: task.properties(),
+        physical: Physical { clone_of: Some(from.clone()), ..task.physical() },
     };
     let published = materialize::send(task, &publish).await.map_err(|e| placed(e, node, None, 0))?;
     let kind = if copies { other.kind } else { RelationKind::View };

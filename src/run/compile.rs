@@ -63,6 +63,14 @@ pub struct QueryComment {
 }
 
 impl QueryComment {
+    /// What stands before and behind a statement.
+    pub fn around(&self) -> (String, String) {
+        match self.append {
+            true => (String::new(), format!("\n/* {} */", self.text)),
+            false => (format!("/* {} */\n", self.text), String::new()),
+        }
+    }
+
     pub fn with(&self, sql: &str) -> String {
         match self.append {
             true => format!("{}\n/* {} */", sql.trim_end().trim_end_matches(';'), self.text),

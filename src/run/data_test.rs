@@ -120,6 +120,7 @@ async fn store(task: &Task, compiled: &CompiledNode, rows: &str, offset: usize) 
         not_null: vec![],
         column_comments: Default::default(),
         properties: task.properties(),
+        physical: task.physical(),
     };
     let published = materialize::send(task, &publish).await.map_err(|e| placed(e, &task.node, Some(compiled), offset))?;
     task.context.catalog.record(&relation, kind, &published.version, publish.properties);

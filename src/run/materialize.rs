@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     diagnostic::{Diagnostic, Diagnostics},
-    engine::{Content, EngineError, How, Publish, Published, RelationKind},
+    engine::{Content, EngineError, How, Physical, Publish, Published, RelationKind},
     graph::{Column, OnSchemaChange},
     names::{Identifier, RelationName, ResourceType, nearest},
 };
@@ -91,8 +91,10 @@ pub(super) async fn write(
         _ => None,
     };
     let content = Content::Query(staged.as_ref().map_or_else(|| sql.clone(), |s| format!("select * from {s}")));
+    let definitions = contract.as_ref().map(|c| c.definitions.clone()).filter(|_| matches!(how, How::Table));
+    let physical = Physical { definitions, ..task.physical() };
     let not_null = contract.map(|c| c.not_null).filter(|_| kind == RelationKind::Table).unwrap_or_default();
-    let publish = Publish { relation: relation.clone(), content, how, comment, column_comments, not_null, properties };
+    let publish = Publish { relation: relation.clone(), content, how, comment, column_comments, not_null, properties, physical };
     let published = send(task, &publish).await.map_err(|e| match staged {
         Some(_) => placed(e, &task.node, None, 0),
         None => placed(e, &task.node, Some(compiled), shift),

@@ -125,6 +125,7 @@ async fn make(task: &Task, progress: &mut Progress, relation: &RelationName, sql
         column_comments,
         not_null: vec![],
         properties: task.properties(),
+        physical: task.physical(),
     };
     let published = materialize::send(task, &publish).await.map_err(|e| placed(e, &task.node, None, 0))?;
     task.context.catalog.record(relation, RelationKind::Table, &published.version, publish.properties);

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, kind_of},
-    engine::Lock,
+    engine::{Lock, Physical},
     graph::Node,
     names::{NodeId, ResourceType},
     plan::{Action, Step},
@@ -305,6 +305,14 @@ impl Task {
 
     pub(super) fn progress(&self, message: impl Into<String>) {
         self.context.send(Event::NodeProgress { node: Arc::clone(&self.label), message: message.into() });
+    }
+
+    /// What an engine may want to know of the node beside its rows.
+    pub(super) fn physical(&self) -> Physical {
+        let mut config = self.node.config.all.clone();
+        config.insert("materialized".into(), self.node.config.materialized.as_str().into());
+        let (before, after) = self.comment.get().map_or_else(Default::default, QueryComment::around);
+        Physical { config: Arc::new(config), before, after, ..Physical::default() }
     }
 
     pub(super) fn properties(&self) -> std::collections::BTreeMap<String, String> {

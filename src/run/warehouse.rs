@@ -92,6 +92,10 @@ impl Catalog {
                 return Ok(Identity::Unknown);
             }
             let Some(info) = self.find(engine, name).await? else { return Ok(Identity::Missing) };
+            // an engine that cannot tell whether something changed says nothing
+            if info.version.is_empty() {
+                return Ok(Identity::Unknown);
+            }
             if info.kind == RelationKind::Table {
                 return Ok(Identity::Known(info.version));
             }

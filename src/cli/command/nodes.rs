@@ -62,7 +62,7 @@ struct Prepared {
 pub(super) fn forecast(verb: Verb, running: &Running, extra: Extra, config: &Config) -> Result<(Arc<Project>, Vec<Forecast>), Failure> {
     let p = prepare(verb, running, extra, config)?;
     let forecasts = p.workspace.runtime.block_on(run::preview(&p.plan, p.deps, p.options));
-    p.workspace.runtime.shutdown_background();
+    p.workspace.end();
     Ok((p.project, forecasts))
 }
 
@@ -171,7 +171,7 @@ pub(super) fn run_with(verb: Verb, running: &Running, extra: Extra, config: &Con
     let args = artifacts::arguments(verb.as_str(), &running.selecting, more, config);
     artifacts::write(&target, &project, &report, args, config)?;
     if let Some(faults) = report.fatal {
-        workspace.runtime.shutdown_background();
+        workspace.end();
         return Err(faults.into());
     }
     // a stop is the way that following ends
@@ -184,7 +184,7 @@ pub(super) fn run_with(verb: Verb, running: &Running, extra: Extra, config: &Con
         report.exit_code
     };
     // work that still goes on behind belongs to nodes that are over
-    workspace.runtime.shutdown_background();
+    workspace.end();
     Ok(code)
 }
 

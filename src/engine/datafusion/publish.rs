@@ -11,7 +11,7 @@ use ::datafusion::{
 use super::{Inner, change::Staged, execution::stored_schema, fault, planner::Scope};
 use crate::{
     dialect::{function, types::Type},
-    engine::{Content, EngineError, How, Publish, Published, Strategy},
+    engine::{Content, EngineError, How, Physical, Publish, Published, Strategy},
     graph::OnSchemaChange,
     lake::{Change, ColumnRules, Commit, LakeTable, Removed, ViewColumn, ViewFile, WrittenFile, describes, storage_schema},
     names::{RelationName, SchemaName},
@@ -256,5 +256,6 @@ pub(super) fn plain(relation: &RelationName, how: How, content: Content) -> Publ
         column_comments: BTreeMap::new(),
         not_null: vec![],
         properties: BTreeMap::new(),
+        physical: Physical::default(),
     }
 }

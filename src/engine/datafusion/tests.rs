@@ -162,6 +162,7 @@ fn publish(sql: &str, how: How) -> Publish {
         not_null: vec![],
         column_comments: [("id".to_owned(), "key".to_owned())].into(),
         properties: [("segue.fingerprint".to_owned(), "f".to_owned())].into(),
+        physical: Default::default(),
     }
 }
 

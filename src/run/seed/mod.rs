@@ -73,7 +73,16 @@ async fn seed(task: &Task, progress: &mut Progress) -> Result<(), Diagnostics> {
     // `--empty`: the columns, no rows
     let batches = if task.context.options.empty { vec![] } else { batches };
     let content = Content::Rows(batches, schema);
-    let publish = Publish { relation: relation.clone(), content, how: How::Table, comment, column_comments, not_null: vec![], properties };
+    let publish = Publish {
+        relation: relation.clone(),
+        content,
+        how: How::Table,
+        comment,
+        column_comments,
+        not_null: vec![],
+        properties,
+        physical: task.physical(),
+    };
     let published = materialize::send(task, &publish).await.map_err(|e| placed(e, &node, None, 0))?;
     task.context.catalog.record(&relation, RelationKind::Table, &published.version, publish.properties);
     progress.rows = Some(rows as u64);

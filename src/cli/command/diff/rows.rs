@@ -121,7 +121,7 @@ pub(super) fn run(a: &str, b: &str, args: &DiffArgs, config: &Config) -> Result<
             lines.join("\n")
         }
     });
-    workspace.runtime.shutdown_background();
+    workspace.end();
     Ok(i32::from(args.fail_on != FailOn::Never && removed + added + changed > 0))
 }
 
