@@ -19,7 +19,7 @@ use datafusion::{
         record_batch::{RecordBatch, RecordBatchOptions},
     },
     error::DataFusionError,
-    parquet::arrow::{ParquetRecordBatchStreamBuilder, async_reader::ParquetObjectReader},
+    parquet::arrow::ParquetRecordBatchStreamBuilder,
     physical_plan::stream::RecordBatchStreamAdapter,
 };
 use deltalake::{
@@ -32,7 +32,7 @@ use deltalake::{
     protocol::DeltaOperation,
 };
 use futures::{StreamExt, TryStreamExt};
-use object_store::{ObjectStore, path::Path};
+use object_store::ObjectStore;
 
 use super::{
     Lake, LakeError, LakeTable, WriteError, WrittenFile,
@@ -221,7 +221,8 @@ impl Lake {
         }
         if let (true, Some(cutoff)) = (old > 0, cutoff) {
             let millis = cutoff.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64);
-            let cleaned = deltalake::checkpoints::cleanup_expired_logs_for(table.version(), table.delta.log_store().as_ref(), millis, None);
+            let store = table.delta.log_store();
+            let cleaned = deltalake::checkpoints::cleanup_expired_logs_for(table.version(), store.as_ref(), millis, None);
             done.log_entries = cleaned.await.map_err(fail)?;
             self.forget(&table.relation);
         }
@@ -345,19 +346,17 @@ async fn joined(
     // values of partition columns stand in the log as text, and go back as they are
     let data: SchemaRef =
         Arc::new(Schema::new(schema.fields().iter().filter(|f| !partition_by.contains(f.name())).cloned().collect::<Vec<_>>()));
-    let external = |e: object_store::path::Error| DataFusionError::External(Box::new(e));
-    let (reading, target) = (store.clone(), data.clone());
-    let folder = table.folder();
-    let spelt = |path: &str| match folder.join(path).exists() {
-        true => path.to_owned(),
-        false => percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned(),
+    let (folder, target) = (table.folder(), data.clone());
+    let spelt = |path: &str| match folder.join(path) {
+        written if written.exists() => written,
+        _ => folder.join(percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned()),
     };
-    let files: Vec<(String, u64)> = bundle.files.iter().map(|f| (spelt(&f.path), f.size.max(0) as u64)).collect();
-    let rows = futures::stream::iter(files).then(move |(path, size)| {
-        let (store, schema) = (reading.clone(), target.clone());
+    let files: Vec<PathBuf> = bundle.files.iter().map(|f| spelt(&f.path)).collect();
+    let rows = futures::stream::iter(files).then(move |path| {
+        let schema = target.clone();
         async move {
-            let reader = ParquetObjectReader::new(store, Path::parse(path).map_err(external)?).with_file_size(size);
-            let stream = ParquetRecordBatchStreamBuilder::new(reader).await?.build()?;
+            let file = tokio::fs::File::open(path).await?;
+            let stream = ParquetRecordBatchStreamBuilder::new(file).await?.build()?;
             Ok::<_, DataFusionError>(stream.map(move |batch| fitted(&batch?, &schema)))
         }
     });

@@ -83,7 +83,7 @@ impl Drafting<'_> {
             }),
         });
         Draft {
-            node,
+            node: Box::new(node),
             state,
             body: None,
             tests: declared_tests(&[], &table.columns).into_iter().chain(declared_tests(&table.tests, &[])).collect(),
@@ -155,7 +155,7 @@ impl Drafting<'_> {
         if state == State::Enabled {
             self.relate(&mut node, &mut faults, &mut state);
         }
-        Draft { node, state, body: None, tests: vec![], faults, varies }
+        Draft { node: Box::new(node), state, body: None, tests: vec![], faults, varies }
     }
 
     #[allow(clippy::too_many_arguments)] // one step of `generic_test`, split off for its length
@@ -257,7 +257,7 @@ impl Drafting<'_> {
             }
         }
         let state = if node.config.enabled { State::Enabled } else { State::Disabled };
-        Draft { node, state, body: None, tests: vec![], faults, varies: false }
+        Draft { node: Box::new(node), state, body: None, tests: vec![], faults, varies: false }
     }
 
     pub fn unit_test(&self, package: usize, path: &Path, test: &UnitTestProperties) -> Draft {
@@ -272,7 +272,7 @@ impl Drafting<'_> {
         node.extra.insert("model".into(), test.model.as_str().into());
         node.refs.push(RefCall { package: None, name: test.model.clone(), version: None, place: test.model_place.clone() });
         let state = if node.config.enabled { State::Enabled } else { State::Disabled };
-        Draft { node, state, body: None, tests: vec![], faults, varies: false }
+        Draft { node: Box::new(node), state, body: None, tests: vec![], faults, varies: false }
     }
 
     #[allow(clippy::too_many_arguments)] // the common half of the two above

@@ -50,7 +50,8 @@ pub struct Blueprint {
 /// A node on its way; `node` exists even when it has faults, so that references to it are not faults too.
 #[derive(Debug)]
 pub struct Draft {
-    pub node: Node,
+    /// Boxed: drafts are moved about on their way to the graph, and a node is large.
+    pub node: Box<Node>,
     pub state: State,
     pub body: Option<Body>,
     /// Tests that YAML declares on it, with the column they look at.
@@ -174,7 +175,7 @@ impl Drafting<'_> {
         if state == State::Enabled {
             self.relate(&mut node, &mut faults, &mut state);
         }
-        Draft { node, state, body: blueprint.body.clone(), tests, faults, varies }
+        Draft { node: Box::new(node), state, body: blueprint.body.clone(), tests, faults, varies }
     }
 
     /// What hooks refer to must be there before the node; a seed comes before everything else. Whether that varies is the answer.

@@ -304,23 +304,23 @@ fn finish(
         }
     }
     unused::configs(&packages[0], &drafts, &mut faults);
-    let (mut nodes, mut disabled_nodes, mut bodies) = (vec![], vec![], HashMap::new());
+    let (mut nodes, mut disabled_nodes, mut bodies) = (Vec::with_capacity(drafts.len()), vec![], HashMap::new());
     for draft in &mut drafts {
         faults.extend(std::mem::take(&mut draft.faults));
     }
     // a model that is broken is left out of the graph with what hangs on it; its own faults say why
     for mut draft in drafts {
         match draft.state {
-            State::Disabled => disabled_nodes.push(draft.node),
+            State::Disabled => disabled_nodes.push(*draft.node),
             State::Broken => {}
             State::Enabled => {
                 if bind(&mut draft.node, &references, &mut faults) {
                     if let Some(body) = draft.body {
                         bodies.insert(draft.node.id.clone(), body);
                     }
-                    nodes.push(draft.node);
+                    nodes.push(*draft.node);
                 } else {
-                    disabled_nodes.push(draft.node);
+                    disabled_nodes.push(*draft.node);
                 }
             }
         }

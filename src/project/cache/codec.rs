@@ -329,6 +329,16 @@ impl<T: Kept> Kept for Option<T> {
     }
 }
 
+impl<T: Kept> Kept for Box<T> {
+    fn put(&self, w: &mut Writer<'_>) {
+        w.put(&**self);
+    }
+
+    fn get(r: &mut Reader<'_>) -> Read<Self> {
+        r.get().map(Self::new)
+    }
+}
+
 impl<T: Kept> Kept for Vec<T> {
     fn put(&self, w: &mut Writer<'_>) {
         w.number(self.len() as u64);
@@ -337,7 +347,12 @@ impl<T: Kept> Kept for Vec<T> {
 
     fn get(r: &mut Reader<'_>) -> Read<Self> {
         let length = r.length()?;
-        (0..length).map(|_| r.get()).collect()
+        // a length is at most the number of bytes left, which is no promise of that many items
+        let mut items = Self::with_capacity(length.min(1024));
+        for _ in 0..length {
+            items.push(r.get()?);
+        }
+        Ok(items)
     }
 }
 
@@ -363,7 +378,7 @@ impl<V: Kept> Kept for IndexMap<String, V> {
 
     fn get(r: &mut Reader<'_>) -> Read<Self> {
         let length = r.length()?;
-        let mut map = Self::with_capacity(length);
+        let mut map = Self::with_capacity(length.min(1024));
         for _ in 0..length {
             map.insert(r.get()?, r.get()?);
         }
@@ -415,7 +430,7 @@ impl Kept for Json {
             5 => stacker::maybe_grow(64 << 10, 1 << 20, || r.get::<Vec<Self>>().map(Self::Array))?,
             6 => stacker::maybe_grow(64 << 10, 1 << 20, || {
                 let length = r.length()?;
-                let mut map = Map::with_capacity(length);
+                let mut map = Map::with_capacity(length.min(1024));
                 for _ in 0..length {
                     map.insert(r.get()?, r.get()?);
                 }
