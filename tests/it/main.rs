@@ -1,11 +1,13 @@
 //! The one integration test binary: `autotests = false` keeps linking to one, and leaves `tests/*.sql` to the project.
 
+mod audits;
 mod bad_input;
 mod broken;
 mod charts;
 mod cli;
 mod fresh;
 mod interrupted;
+mod intervals;
 mod kafka;
 mod kill;
 mod knowing;
