@@ -453,6 +453,20 @@ Examples:
     /// Make data: streaming events, recordings of charts
     #[command(subcommand)]
     Simulate(Simulate),
+    /// Put small files of tables together, remove what no version needs, shorten logs; no row changes
+    #[command(
+        after_help = "Examples:\n  segue maintain --dry-run\n  segue maintain --select tag:nightly --retention '1 day'\n\nOther builds may go on: a table that one works on is left alone."
+    )]
+    Maintain {
+        #[command(flatten)]
+        selecting: Selecting,
+        /// Tell what would be done
+        #[arg(long)]
+        dry_run: bool,
+        /// How long older versions stay readable: `12 hours`, `7 days`
+        #[arg(long, value_name = "TIME", default_value = "7 days")]
+        retention: String,
+    },
     /// Remove the folders of clean-targets
     Clean,
     /// Check versions, project, profile and warehouse

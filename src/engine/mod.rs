@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
+pub use crate::lake::{Upkeep, Upkept};
 use crate::{
     graph::OnSchemaChange,
     names::{Identifier, RelationName, SchemaName},
@@ -60,6 +61,11 @@ pub trait Engine: Send + Sync {
         _version: &str,
         _properties: BTreeMap<String, String>,
     ) -> Result<Option<Published>, EngineError> {
+        Ok(None)
+    }
+
+    /// Looks after the files of a table; no row changes. `None` when there is no such table, or the engine does that by itself.
+    async fn maintain(&self, _relation: &RelationName, _upkeep: &Upkeep) -> Result<Option<Upkept>, EngineError> {
         Ok(None)
     }
 

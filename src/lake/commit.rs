@@ -76,6 +76,17 @@ impl std::fmt::Display for Committed {
     }
 }
 
+/// Marks a commit that arranged a table's files anew and changed no row: `<its version>=<the version whose rows they are>`.
+pub const SAME_ROWS: &str = "segue.same_rows";
+
+/// The version that first had the rows which `version` has.
+pub(super) fn content_version(properties: &BTreeMap<String, String>, version: u64) -> u64 {
+    let told = properties.get(SAME_ROWS).and_then(|text| text.split_once('='));
+    // of an earlier commit it says nothing about this one
+    let same = told.filter(|(own, _)| own.parse() == Ok(version)).and_then(|(_, same)| same.parse().ok());
+    same.unwrap_or(version)
+}
+
 impl Lake {
     /// Makes the commit on top of `base` (the version that the change was computed from; `None`: a new table) and
     /// gives the new version. A conflicting commit made since is an error, never a silent overwrite of its rows.
@@ -103,6 +114,7 @@ impl Lake {
             (Change::Replace, _) | (_, None) => BTreeMap::new(),
             (_, Some(table)) => table.properties(),
         };
+        properties.remove(SAME_ROWS);
         let changes_rows = !commit.add.is_empty() || !matches!(commit.remove, Removed::None);
         if changes_rows {
             // what a build recorded holds no longer
@@ -178,6 +190,8 @@ impl Lake {
         // builds that both append what they found missing would append it twice
         let mut commit_properties = CommitProperties::default()
             .with_max_retries(0)
+            // a look at the whole log after each commit: `segue maintain` shortens it
+            .with_cleanup_expired_logs(Some(false))
             .with_metadata(commit.properties.iter().map(|(k, v)| (k.clone(), serde_json::Value::String(v.clone()))));
         if let Some((app_id, version)) = &commit.application {
             commit_properties = commit_properties.with_application_transaction(Transaction::new(app_id, *version));
@@ -188,7 +202,13 @@ impl Lake {
             None => None,
         };
         let finished = builder.build(state.map(|s| s as &dyn TableReference), log_store, operation).await.map_err(fail)?;
-        self.forget(&commit.relation);
+        // who reads the new version next need not read its log
+        let mut delta = match base {
+            Some(table) => table.delta.clone(),
+            None => self.delta_table(&commit.relation)?,
+        };
+        delta.state = Some(finished.snapshot());
+        self.keep_open(LakeTable { relation: commit.relation.clone(), delta });
         Ok(Committed { table_id, version: finished.version() })
     }
 }

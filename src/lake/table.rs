@@ -156,9 +156,11 @@ impl LakeTable {
         snapshot.transaction_version(self.delta.log_store().as_ref(), app_id).await.map_err(|e| self.fail("read", e))
     }
 
-    /// The same text means the same rows, whatever was dropped and made again under the name.
+    /// The same text means the same rows, whatever was dropped and made again under the name; files that were put together
+    /// hold the same rows.
     pub fn identity(&self) -> String {
-        Committed { table_id: self.table_id().unwrap_or_default(), version: self.version() }.to_string()
+        let version = super::commit::content_version(&self.properties(), self.version());
+        Committed { table_id: self.table_id().unwrap_or_default(), version }.to_string()
     }
 
     pub(super) fn table_id(&self) -> Option<String> {

@@ -292,17 +292,15 @@ impl Lake {
 
     /// The table at its newest version, or `None` when there is none.
     pub async fn table(&self, relation: &RelationName) -> Result<Option<LakeTable>, LakeError> {
-        let log = self.table_folder(relation).join("_delta_log");
-        let has_commit = std::fs::read_dir(&log)
-            .is_ok_and(|mut entries| entries.any(|e| e.is_ok_and(|e| e.file_name().to_string_lossy().ends_with(".json"))));
-        if !has_commit {
+        let Some(newest) = self.newest(relation) else {
             self.forget(relation);
             return Ok(None);
-        }
+        };
         let fail = |e| LakeError::delta("open", &relation.to_string(), e);
         let folder = self.table_folder(relation);
         let known = self.shared.opened.lock().get(&folder).cloned();
         let table = match known {
+            Some(table) if table.delta.version() == Some(newest) => return Ok(Some(table)),
             Some(mut table) => {
                 table.delta.update_state().await.map_err(fail)?;
                 table
@@ -317,6 +315,16 @@ impl Lake {
         Ok(Some(table))
     }
 
+    /// The last commit that the log has as a file.
+    fn newest(&self, relation: &RelationName) -> Option<u64> {
+        let entries = std::fs::read_dir(self.table_folder(relation).join("_delta_log")).ok()?;
+        entries.filter_map(Result::ok).filter_map(|e| commit_version(e.file_name().to_str()?)).max()
+    }
+
+    pub(super) fn keep_open(&self, table: LakeTable) {
+        self.shared.opened.lock().insert(self.table_folder(&table.relation), table);
+    }
+
     pub(super) fn forget_database(&self, database: &Identifier) {
         self.shared.opened.lock().retain(|_, t| t.relation.database != *database);
     }
@@ -324,4 +332,9 @@ impl Lake {
     pub(super) fn forget(&self, relation: &RelationName) {
         self.shared.opened.lock().remove(&self.table_folder(relation));
     }
+}
+
+/// Of a commit's file name in a log.
+pub(super) fn commit_version(name: &str) -> Option<u64> {
+    name.strip_suffix(".json").filter(|n| n.len() == 20 && n.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()
 }

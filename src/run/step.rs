@@ -282,7 +282,7 @@ impl Task {
             self.context.send(Event::Warning { node: Some(Arc::clone(&self.label)), diagnostic: diagnostic.clone() });
         }
         let path = self.artifact("compiled");
-        state::write_atomically(&path, compiled.sql.as_bytes())?;
+        state::write_if_changed(&path, compiled.sql.as_bytes())?;
         progress.compiled_code = Some(compiled.sql.clone());
         progress.compiled_path = Some(path.strip_prefix(&self.context.options.project_dir).map_or(path.clone(), PathBuf::from));
         Ok(compiled)
@@ -290,7 +290,7 @@ impl Task {
 
     /// What was run, below `target/run`.
     pub(super) fn write_executed(&self, sql: &str) -> Result<(), Diagnostics> {
-        Ok(state::write_atomically(&self.artifact("run"), sql.as_bytes())?)
+        Ok(state::write_if_changed(&self.artifact("run"), sql.as_bytes())?)
     }
 
     /// `target/<kind>/<package>/<original file path>`; generic tests, of which one YAML file declares many, go into a

@@ -9,6 +9,6 @@ mod fingerprints;
 mod intervals;
 pub mod manifest;
 
-pub use file::write_atomically;
+pub use file::{write_atomically, write_if_changed};
 pub use fingerprints::{BUILT_AT, BUILT_IN, Change, FINGERPRINT, INPUTS, INVOCATION, Inputs, NODE, PROMOTED, READS, REUSED, normalise};
 pub use intervals::{INTERVALS, Interval, Intervals};

@@ -19,4 +19,5 @@ mod sandbox;
 mod simulate;
 mod snowflake;
 mod tidy;
+mod upkeep;
 mod watching;

@@ -14,6 +14,7 @@ mod init;
 mod lineage;
 mod ls;
 mod lsp;
+mod maintain;
 mod nodes;
 mod parity;
 mod parse;
@@ -76,6 +77,7 @@ pub(super) fn run(command: Command, config: &Config) -> Result<i32, Failure> {
         Command::Show { selecting, inline, limit, output } => show::run(&selecting, inline.as_deref(), limit, output, config),
         Command::Sql { statements, file, output, keep_going } => sql::run(&statements, file.as_deref(), output, keep_going, config),
         Command::Simulate(what) => simulate::run(what, config),
+        Command::Maintain { selecting, dry_run, retention } => maintain::run(&selecting, dry_run, &retention, config),
         Command::Clean => clean::run(config),
         Command::Debug { connection } => debug::run(connection, config),
         Command::Init { name, .. } => init::run(name.as_deref(), config),

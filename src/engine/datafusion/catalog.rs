@@ -14,11 +14,13 @@ use ::datafusion::{
     catalog::TableProvider,
 };
 
+use rayon::prelude::*;
+
 use super::{Inner, fault, information::Listing};
 use crate::{
     dialect::types::Type,
     engine::{ColumnInfo, EngineError, RelationInfo, RelationKind},
-    lake::{ColumnRules, Lake, LakeError, ViewFile, comment_of},
+    lake::{ColumnRules, Entry, Glance, Lake, LakeError, ViewFile, comment_of},
     names::{Identifier, RelationName, SchemaName, nearest},
 };
 
@@ -81,29 +83,56 @@ pub(super) async fn column_entries(lake: &Lake, relation: &RelationName) -> Resu
     Ok(Some(table.schema()?.fields().iter().map(|f| ColumnEntry::of(f)).collect()))
 }
 
+/// What one entry of a schema is.
+enum Looked {
+    Found(RelationInfo),
+    Gone,
+    /// A table that has to be loaded.
+    Unclear(RelationName),
+}
+
+fn look(lake: &Lake, entry: Entry) -> Result<Looked, LakeError> {
+    let name = entry.relation;
+    if entry.is_view {
+        let Some(view) = lake.view(&name)? else { return Ok(Looked::Gone) };
+        return Ok(Looked::Found(RelationInfo {
+            version: view_version(&view),
+            name,
+            kind: RelationKind::View,
+            properties: view.properties,
+        }));
+    }
+    Ok(match lake.glance(&name)? {
+        Glance::Missing => Looked::Gone,
+        Glance::Table { identity, properties } => {
+            Looked::Found(RelationInfo { name, kind: RelationKind::Table, version: identity, properties })
+        }
+        Glance::Unclear => Looked::Unclear(name),
+    })
+}
+
 impl Inner {
     pub(super) async fn relations(&self, schemas: &[SchemaName]) -> Result<Vec<RelationInfo>, EngineError> {
+        let (lake, schemas) = (self.lake.clone(), schemas.to_vec());
+        // many small files: on all cores, and not on the threads that drive queries
+        let looked = tokio::task::spawn_blocking(move || -> Result<Vec<Looked>, LakeError> {
+            let mut entries = vec![];
+            for schema in &schemas {
+                entries.extend(lake.entries(schema)?);
+            }
+            entries.into_par_iter().map(|entry| look(&lake, entry)).collect()
+        });
+        let looked = looked.await.map_err(|e| EngineError::new("engine/internal", e.to_string()))?.map_err(fault::lake)?;
         let mut found = vec![];
-        for schema in schemas {
-            for entry in self.lake.entries(schema).map_err(fault::lake)? {
-                let info = if entry.is_view {
-                    let Some(view) = self.lake.view(&entry.relation).map_err(fault::lake)? else { continue };
-                    RelationInfo {
-                        name: entry.relation,
-                        kind: RelationKind::View,
-                        version: view_version(&view),
-                        properties: view.properties,
-                    }
-                } else {
-                    let Some(table) = self.lake.table(&entry.relation).await.map_err(fault::lake)? else { continue };
-                    RelationInfo {
-                        name: entry.relation,
-                        kind: RelationKind::Table,
-                        version: table.identity(),
-                        properties: table.properties(),
-                    }
-                };
-                found.push(info);
+        for one in looked {
+            match one {
+                Looked::Gone => {}
+                Looked::Found(info) => found.push(info),
+                Looked::Unclear(name) => {
+                    let Some(table) = self.lake.table(&name).await.map_err(fault::lake)? else { continue };
+                    let (version, properties) = (table.identity(), table.properties());
+                    found.push(RelationInfo { name, kind: RelationKind::Table, version, properties });
+                }
             }
         }
         Ok(found)

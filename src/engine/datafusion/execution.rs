@@ -12,7 +12,10 @@ use ::datafusion::{
     error::DataFusionError,
     execution::SendableRecordBatchStream,
     logical_expr::LogicalPlan,
-    physical_plan::{collect, execute_stream, execute_stream_partitioned, stream::RecordBatchStreamAdapter},
+    physical_plan::{
+        collect, execute_stream, execute_stream_partitioned,
+        stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter},
+    },
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use object_store::ObjectStore;
@@ -81,11 +84,14 @@ impl Inner {
         schema: SchemaRef,
         partition_by: &[String],
     ) -> Result<Vec<WrittenFile>, EngineError> {
+        // one stream leaves cores idle unless its rows are computed while those before are encoded
+        let alone = streams.len() == 1;
         // tasks, so that partitions run on all cores; aborted together when one fails
         let mut tasks: FuturesUnordered<_> = streams
             .into_iter()
             .map(|stream| {
                 let (store, schema, partition_by) = (store.clone(), schema.clone(), partition_by.to_vec());
+                let stream = if alone { ahead(stream) } else { stream };
                 let adapted = stored(stream, schema.clone());
                 let task = tokio::spawn(async move { write_stream(store, schema, &partition_by, adapted).await });
                 AbortOnDrop(task)
@@ -133,6 +139,24 @@ impl<T> std::future::Future for AbortOnDrop<T> {
     fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
         std::pin::Pin::new(&mut self.0).poll(cx)
     }
+}
+
+/// The same stream, computed by a task of its own, a little ahead of whoever reads it.
+fn ahead(mut stream: SendableRecordBatchStream) -> SendableRecordBatchStream {
+    const BATCHES: usize = 4;
+    let mut builder = RecordBatchReceiverStream::builder(stream.schema(), BATCHES);
+    let sender = builder.tx();
+    builder.spawn(async move {
+        while let Some(batch) = stream.next().await {
+            let ended = batch.is_err();
+            // nobody reads any more: the write was given up
+            if sender.send(batch).await.is_err() || ended {
+                break;
+            }
+        }
+        Ok(())
+    });
+    builder.build()
 }
 
 /// The stored layout of a plan's columns; a name that occurs twice is the user's mistake.

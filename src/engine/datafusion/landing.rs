@@ -69,7 +69,9 @@ impl Inner {
             properties,
             application: Some((APPLICATION.into(), landing.sequence as i64)),
         };
+        let relation = commit.relation.clone();
         let version = self.lake.commit(base.as_ref(), commit).await.map_err(fault::lake)?;
+        self.look_after(&relation).await;
         Ok(Published { rows: Some(rows), message: format!("SUCCESS {rows}"), version: version.to_string() })
     }
 

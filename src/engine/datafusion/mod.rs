@@ -82,7 +82,9 @@ use ::datafusion::{
 use async_trait::async_trait;
 pub use drafting::{Drafted, Drafting, OPAQUE, scanned, schema_of};
 
-use super::{ColumnInfo, Engine, EngineError, Landing, LandingState, Lock, Publish, Published, RelationInfo, Session, Stage};
+use super::{
+    ColumnInfo, Engine, EngineError, Landing, LandingState, Lock, Publish, Published, RelationInfo, Session, Stage, Upkeep, Upkept,
+};
 use crate::{
     dialect::{facts::Facts, function, operator::SnowflakeOperators, relation::SnowflakeRelations, settings::Settings},
     lake::{Lake, Locked},
@@ -243,6 +245,15 @@ impl Engine for LocalEngine {
         properties: BTreeMap<String, String>,
     ) -> Result<Option<Published>, EngineError> {
         self.inner.adopt(relation, from, version, properties).await
+    }
+
+    async fn maintain(&self, relation: &RelationName, upkeep: &Upkeep) -> Result<Option<Upkept>, EngineError> {
+        // a build that is at work on it comes first
+        let _held = match self.inner.lake.lock(relation, "segue maintain").map_err(fault::lake)? {
+            Locked::Held(lock) => lock,
+            Locked::Busy(_) => return Ok(Some(Upkept { busy: true, ..Upkept::default() })),
+        };
+        self.inner.lake.maintain(relation, upkeep).await.map_err(fault::lake)
     }
 
     async fn stage(&self, relation: &RelationName) -> Result<Box<dyn Stage>, EngineError> {

@@ -164,7 +164,18 @@ impl Inner {
             }
         };
         let version = self.lake.commit(Some(&table), commit).await.map_err(fault::lake)?;
+        self.look_after(table.relation()).await;
         Ok(Published { rows: Some(rows), message: format!("SUCCESS {rows}"), version: version.to_string() })
+    }
+
+    /// A table that grows by small files is put together from time to time. The rows are published already: that it does not
+    /// succeed this time is no fault of the publish.
+    pub(super) async fn look_after(&self, relation: &RelationName) {
+        match self.lake.join_if_earned(relation).await {
+            Ok(done) if done.joined > 0 => tracing::debug!("{relation}: {} files were put together", done.joined),
+            Ok(_) => {}
+            Err(error) => tracing::debug!("{relation}: small files could not be put together: {error}"),
+        }
     }
 }
 
