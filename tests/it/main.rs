@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod broken;
+mod bucket;
 mod charts;
 mod cli;
 mod fresh;
@@ -10,6 +11,7 @@ mod kafka;
 mod kill;
 mod knowing;
 mod materializations;
+mod s3;
 mod sandbox;
 mod simulate;
 mod tidy;

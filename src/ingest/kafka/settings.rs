@@ -8,14 +8,14 @@ use rdkafka::ClientConfig;
 use serde_json::Value as Json;
 
 use super::{
-    decode::{Layout, Unknown},
+    decode::Layout,
     position::Offsets,
     schema_registry::SchemaRegistry,
 };
 use crate::{
     diagnostic::Diagnostic,
     ingest::{
-        columns,
+        columns::{self, Unknown},
         http::HttpSettings,
         registry::AdapterEnv,
         rows::{column, semi_structured, timestamp},
