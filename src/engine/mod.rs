@@ -34,6 +34,12 @@ pub trait Engine: Send + Sync {
         Ok(Lock::Held(Box::new(())))
     }
 
+    /// Stretches of time, as seconds since 1970, in which a table has other rows than when its version was `since`, by a column
+    /// that tells when a row happened. `None`: nobody knows.
+    async fn touched(&self, _relation: &RelationName, _since: &str, _column: &str) -> Result<Option<Vec<(i64, i64)>>, EngineError> {
+        Ok(None)
+    }
+
     /// What was last remembered under a key, by any build on this warehouse: verdicts of tests.
     async fn recall(&self, _key: &str) -> Result<Option<String>, EngineError> {
         Ok(None)
@@ -42,6 +48,12 @@ pub trait Engine: Send + Sync {
     /// Keeps a small text under a key. An engine without a place for it keeps nothing.
     async fn remember(&self, _key: &str, _text: &str) -> Result<(), EngineError> {
         Ok(())
+    }
+
+    /// A place in which the next version of one relation is made, seen by nobody else until it is published.
+    async fn stage(&self, relation: &RelationName) -> Result<Box<dyn Stage>, EngineError> {
+        Err(EngineError::new("engine/unsupported", format!("this engine cannot audit {relation} before it is published"))
+            .help("set `+audit: false` for this target: the tests then run over the published relation"))
     }
 
     /// A new session: variables, transactions and temporary tables live in it.
@@ -64,6 +76,19 @@ pub trait Engine: Send + Sync {
 
     /// The end of the invocation: what still runs is stopped, sessions are ended.
     async fn close(&self) {}
+}
+
+/// The answer to [`Engine::stage`]. What is neither published nor kept is gone when this is dropped.
+#[async_trait]
+pub trait Stage: Send + Sync {
+    /// The warehouse in which the staged version has the relation's name; at first it is what is published.
+    fn engine(&self) -> std::sync::Arc<dyn Engine>;
+
+    /// Makes the staged version the relation's, in one commit, and gives its version.
+    async fn publish(&self) -> Result<String, EngineError>;
+
+    /// Puts the staged version aside, under the name that this gives, until the relation is published again.
+    async fn keep(&self) -> Result<RelationName, EngineError>;
 }
 
 /// Statements in order, sharing variables and temporary objects.

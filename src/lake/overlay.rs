@@ -86,22 +86,7 @@ impl Lake {
             return Ok(());
         }
         let Some(table) = self.table(relation).await? else { return Ok(()) };
-        let source = self.table_folder(relation);
-        let target = transaction.home.join(relation_path(relation));
-        let fail = |e: std::io::Error| LakeError::storage("copy", &relation.to_string(), &e);
-        std::fs::create_dir_all(target.join("_delta_log")).map_err(fail)?;
-        for entry in std::fs::read_dir(source.join("_delta_log")).map_err(fail)?.filter_map(Result::ok) {
-            if entry.path().is_file() {
-                std::fs::copy(entry.path(), target.join("_delta_log").join(entry.file_name())).map_err(fail)?;
-            }
-        }
-        for add in table.adds().await? {
-            let (from, to) = places(&source, &target, &add.path);
-            if let Some(parent) = to.parent() {
-                std::fs::create_dir_all(parent).map_err(fail)?;
-            }
-            link(&from, &to).map_err(fail)?;
-        }
+        table.copy_to(&transaction.home.join(relation_path(relation))).await?;
         let before = self.overlay.lock().insert(relation.clone(), transaction.home.clone());
         if let Some(before) = before {
             transaction.hidden.insert(relation.clone(), before);
@@ -181,6 +166,33 @@ impl Lake {
             }
         }
     }
+}
+
+impl LakeTable {
+    /// A working copy: the log copied, the files linked.
+    pub(super) async fn copy_to(&self, target: &Path) -> Result<(), LakeError> {
+        let source = self.folder();
+        let fail = |e: std::io::Error| LakeError::storage("copy", &self.relation.to_string(), &e);
+        std::fs::create_dir_all(target.join("_delta_log")).map_err(fail)?;
+        for entry in std::fs::read_dir(source.join("_delta_log")).map_err(fail)?.filter_map(Result::ok) {
+            if entry.path().is_file() {
+                std::fs::copy(entry.path(), target.join("_delta_log").join(entry.file_name())).map_err(fail)?;
+            }
+        }
+        link_all(&self.adds().await?, &source, target).map_err(fail)
+    }
+}
+
+/// The files of these entries, in another folder too.
+pub(super) fn link_all<'a>(adds: impl IntoIterator<Item = &'a Add>, source: &Path, target: &Path) -> std::io::Result<()> {
+    for add in adds {
+        let (from, to) = places(source, target, &add.path);
+        if let Some(parent) = to.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        link(&from, &to)?;
+    }
+    Ok(())
 }
 
 /// Where a file of the log is below two folders. Paths in the log may be URL-encoded.

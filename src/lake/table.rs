@@ -96,6 +96,13 @@ impl LakeTable {
             .map_err(|e| self.fail("read", e))
     }
 
+    /// Files that this version has and the other has not, and the other way round.
+    pub async fn differing_files(&self, other: &Self) -> Result<(Vec<String>, Vec<String>), LakeError> {
+        let paths = |adds: Vec<deltalake::kernel::Add>| adds.into_iter().map(|a| a.path).collect::<std::collections::BTreeSet<String>>();
+        let (own, others) = (paths(self.adds().await?), paths(other.adds().await?));
+        Ok((own.difference(&others).cloned().collect(), others.difference(&own).cloned().collect()))
+    }
+
     /// Where its files are.
     pub(super) fn folder(&self) -> std::path::PathBuf {
         self.delta.log_store().root_url().to_file_path().unwrap_or_default()

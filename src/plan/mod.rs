@@ -8,6 +8,7 @@
 //! child of `a` alone depend on `b`.
 
 mod ancestry;
+mod audit;
 mod verb;
 
 use std::collections::{HashMap, HashSet};
@@ -36,6 +37,8 @@ pub struct Step {
     pub waits_for: Vec<usize>,
     /// Steps on the longest way from here to the end, this one included: what is longest starts first.
     pub height: u32,
+    /// Tests that decide whether what the step made is published (`+audit: true`).
+    pub audits: Vec<NodeId>,
 }
 
 /// What decides besides the graph.
@@ -77,8 +80,15 @@ impl Plan {
             unit_tests_first(&nodes, &parents, &is_step, &mut waits);
             add_test_edges(&nodes, &parents, &is_step, &mut waits);
         }
+        let audits = match options.verb {
+            Verb::Build | Verb::Run | Verb::Seed | Verb::Snapshot => audit::assign(&nodes, &parents, &is_step, selected, &mut waits),
+            Verb::Test | Verb::Clone | Verb::Ingest => HashMap::new(),
+        };
         let order = order(&is_step, &waits);
-        let steps = number(&nodes, &order, &waits, options);
+        let mut steps = number(&nodes, &order, &waits, options);
+        for (step, node) in steps.iter_mut().zip(&order) {
+            step.audits = audits.get(node).into_iter().flatten().map(|&test| nodes[test].id.clone()).collect();
+        }
         Self { steps }
     }
 
@@ -203,6 +213,7 @@ fn number(nodes: &[&Node], order: &[usize], waits: &[HashSet<usize>], options: &
                 reason: reason(node, options),
                 waits_for,
                 height: 1,
+                audits: vec![],
             }
         })
         .collect();

@@ -138,6 +138,43 @@ fn steps_and_what_they_wait_for() {
 }
 
 #[test]
+fn audits_and_what_they_wait_for() {
+    for (what, graph, audited, expect) in [
+        ("its own test", "a; test_a < a; b < a", "a", "a audits test_a; test_a < a; b < a test_a"),
+        ("not those of others", "a; test_a < a; b < a; test_b < b", "b", "a; test_a < a; b < a test_a audits test_b; test_b < b"),
+        ("what else it reads comes first", "a; b; test_a < a b", "a", "b; a < b audits test_a; test_a < a b"),
+        ("a test that reads what is below stays behind", "a; b < a; test_a < a b", "a", "a; b < a; test_a < a b"),
+        (
+            "two that read each other make no circle",
+            "a; b; test_a < a b; test_b < b a",
+            "a b",
+            "b; a < b audits test_a; test_a < a b; test_b < a b",
+        ),
+    ] {
+        let mut nodes = nodes(graph);
+        for node in nodes.iter_mut().filter(|n| audited.split(' ').any(|a| a == n.name)) {
+            node.config.all.insert("audit".into(), true.into());
+        }
+        let selected = nodes.iter().map(|n| n.id.clone()).collect();
+        let plan = Plan::new(&nodes, &selected, &PlanOptions::new(Verb::Build));
+        let name = |id: &NodeId| id.as_str().rsplit('.').next().unwrap_or_default().to_owned();
+        let shown: Vec<String> = plan
+            .steps
+            .iter()
+            .map(|s| {
+                let mut waits: Vec<String> = s.waits_for.iter().map(|&w| name(&plan.steps[w].id)).collect();
+                waits.sort();
+                let waits = if waits.is_empty() { String::new() } else { format!(" < {}", waits.join(" ")) };
+                let audits: Vec<String> = s.audits.iter().map(name).collect();
+                let audits = if audits.is_empty() { String::new() } else { format!(" audits {}", audits.join(" ")) };
+                format!("{}{waits}{audits}", name(&s.id))
+            })
+            .collect();
+        assert_eq!(shown.join("; "), expect, "{what}");
+    }
+}
+
+#[test]
 fn heights_follow_the_longest_way() {
     let nodes = nodes("a; b < a; c < b; d < a");
     let selected = nodes.iter().map(|n| n.id.clone()).collect();

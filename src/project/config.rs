@@ -25,6 +25,7 @@ pub struct ConfigItem {
 pub const KNOWN: &[&str] = &[
     "access",
     "alias",
+    "audit",
     "automatic_clustering",
     "batch_size",
     "begin",

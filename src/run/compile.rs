@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, Place},
-    engine::EngineError,
+    engine::{Engine, EngineError},
     graph::Node,
     names::{NodeId, SchemaName},
     project::World,
@@ -18,6 +18,9 @@ use crate::{
 
 pub trait Compile: Send + Sync {
     fn node(&self, id: &NodeId) -> Option<Arc<Node>>;
+
+    /// The same project, whose templates ask another engine.
+    fn over(&self, engine: &Arc<dyn Engine>) -> Arc<dyn Compile>;
 
     /// The SQL of a model, test or snapshot, ephemeral parents included as CTEs.
     fn compile(&self, id: &NodeId) -> Result<CompiledNode, Diagnostics> {

@@ -24,13 +24,24 @@ use crate::{
 pub(super) async fn run(task: &Task, progress: &mut Progress) -> Result<Status, Diagnostics> {
     let compiled = task.compile(progress).await?;
     let started = Utc::now();
-    let remembered = if keeps_rows(task) { None } else { memory::find(task, &compiled.sql).await? };
+    let remembered = if keeps_rows(task) || task.context.staged { None } else { memory::find(task, &compiled.sql).await? };
     if let Some(memory) = &remembered
         && memory.passed
     {
         progress.failures = Some(0);
         progress.fresh(None);
         return Ok(Status::Pass);
+    }
+    let told = task.context.audits.lock().remove(&task.node.id);
+    if let Some(told) = told {
+        // over these very rows, before they were published
+        progress.timing.extend(told.timing.into_iter().filter(|(what, ..)| *what == "execute"));
+        (progress.failures, progress.message, progress.diagnostics) = (told.failures, told.message, told.diagnostics);
+        progress.relation_name = told.relation_name;
+        if let Some(memory) = remembered.filter(|_| told.status == Status::Pass) {
+            memory.keep(task).await?;
+        }
+        return Ok(told.status);
     }
     let counted = count(task, progress, &compiled).await;
     progress.timing.push(("execute", started, Utc::now()));
@@ -95,7 +106,9 @@ async fn store(task: &Task, compiled: &CompiledNode, rows: &str, offset: usize) 
     let config = &task.node.config;
     // `store_failures_as` wins over `store_failures` (dbt documentation, "store_failures_as")
     let how = match config.all.get("store_failures_as").and_then(|v| v.as_str()).map(str::to_lowercase).as_deref() {
-        Some("view") => How::View,
+        // a view would show the rows of another version than the one that failed
+        Some("view") if !task.context.staged => How::View,
+        Some("view") => How::Table,
         Some("table") => How::Table,
         Some("ephemeral") => return Ok(None),
         Some(other) => {

@@ -28,7 +28,8 @@ use crate::{
 /// [`Event::Finished`]; a closed receiver changes nothing.
 pub async fn execute(plan: Plan, deps: Deps, options: RunOptions, events: UnboundedSender<Event>, cancel: Cancellation) -> RunReport {
     let began = Instant::now();
-    let context = Arc::new(Context { deps, options, cancel, events, catalog: Catalog::default() });
+    let context =
+        Arc::new(Context { deps, options, cancel, events, catalog: Catalog::default(), audits: Default::default(), staged: false });
     let labels: Vec<Arc<NodeLabel>> = plan.steps.iter().map(|s| Arc::new(label(context.deps.compile.as_ref(), s))).collect();
     context.send(Event::Started {
         counts: plan.counts(),
@@ -171,7 +172,15 @@ impl Run {
         }
         let culprit = self.labels[step].name.clone();
         for skipped in self.schedule.failed(step) {
-            self.skip(skipped, format!("skipped because `{culprit}` failed"));
+            // a test that the failed node was audited with has its verdict
+            let told = self.context.audits.lock().remove(&self.labels[skipped].id);
+            match told {
+                Some(result) => {
+                    let index = self.next_index();
+                    self.report(index, NodeResult { node: Arc::clone(&self.labels[skipped]), ..result });
+                }
+                None => self.skip(skipped, format!("skipped because `{culprit}` failed")),
+            }
         }
         if self.context.options.fail_fast {
             self.skip_rest(&format!("skipped because `{culprit}` failed and --fail-fast is on"));

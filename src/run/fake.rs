@@ -172,6 +172,7 @@ impl Session for FakeSession {
 }
 
 /// Compiles every node to the SQL that it was given, and knows the place of each letter.
+#[derive(Clone)]
 pub(crate) struct FakeProject {
     nodes: HashMap<NodeId, Arc<Node>>,
     folder: PathBuf,
@@ -194,6 +195,10 @@ impl Places for Same {
 impl Compile for FakeProject {
     fn node(&self, id: &NodeId) -> Option<Arc<Node>> {
         self.nodes.get(id).cloned()
+    }
+
+    fn over(&self, _: &Arc<dyn Engine>) -> Arc<dyn Compile> {
+        Arc::new(self.clone())
     }
 
     fn compile_in(&self, id: &NodeId, _: &World) -> Result<CompiledNode, Diagnostics> {

@@ -111,6 +111,10 @@ pub(super) async fn of_model(task: &Task, relation: &RelationName, compiled: &Co
     if options.empty {
         inputs.config.insert("rows".into(), "none".into());
     }
+    if super::microbatch::is_batched(node) {
+        let column = node.config.all.get("event_time").map(ToString::to_string).unwrap_or_default();
+        inputs.config.insert("event_time".into(), column);
+    }
     describe(task, &mut inputs);
     let mut why = vec![];
     let mut names = std::collections::BTreeSet::new();

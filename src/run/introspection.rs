@@ -41,6 +41,11 @@ impl Introspection {
         Self { engine, runtime, cache: Mutex::default() }
     }
 
+    /// Asks another engine.
+    pub(super) fn over(&self, engine: Arc<dyn Engine>) -> Self {
+        Self::new(engine, self.runtime.clone())
+    }
+
     fn wait<T>(&self, answer: impl Future<Output = Result<T, EngineError>>) -> Result<T, String> {
         self.runtime.block_on(answer).map_err(|e| match e.help {
             Some(help) => format!("{} ({help})", e.message),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::Utc;
 
 use super::{
+    audit,
     compile::{CompiledNode, placed, whole},
     contract, custom,
     event::{Event, Status},
@@ -30,8 +31,11 @@ pub(super) async fn run(task: &Task, progress: &mut Progress) -> Result<Status, 
     }
     let started = Utc::now();
     let ended = match (task.context.deps.compile.materialization(node), microbatch::is_batched(node)) {
-        (Some(name), _) => custom::run(task, progress, &name, &compiled).await.map(|()| Status::Success),
-        (None, true) => microbatch::run(task, progress, &relation).await,
+        (Some(name), _) => {
+            audit::warn_custom(task, &name);
+            custom::run(task, progress, &name, &compiled).await.map(|()| Status::Success)
+        }
+        (None, true) => microbatch::run(task, progress, &relation, &compiled).await,
         (None, false) => {
             let assessed = freshness::of_model(task, &relation, &compiled).await?;
             if assessed.is_fresh() {
@@ -39,7 +43,16 @@ pub(super) async fn run(task: &Task, progress: &mut Progress) -> Result<Status, 
                 warn_undescribed(task, &relation, &comments(task).1).await;
                 Ok(Status::Success)
             } else {
-                publish(task, progress, &relation, &compiled, &assessed).await.map(|()| Status::Success)
+                match audit::begin(task, &relation).await {
+                    Err(faults) => Err(faults),
+                    Ok(audit) => {
+                        let worker = audit::worker(audit.as_ref(), task);
+                        match publish(worker, progress, &relation, &compiled, &assessed).await {
+                            Ok(()) => audit::conclude(audit, task, Status::Success).await,
+                            Err(faults) => Err(faults),
+                        }
+                    }
+                }
             }
         }
     };

@@ -3,6 +3,8 @@
 //! [`execute`] is the one entry, whatever the verb. What a step does lives in one file per action; none of them knows
 //! of the others, of threads, or of how events are shown.
 
+mod audit;
+mod batches;
 pub mod cancel;
 mod clone;
 pub mod compile;
@@ -40,6 +42,7 @@ mod tests;
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
+pub use batches::moment;
 pub use cancel::Cancellation;
 pub use compile::{Compile, CompiledNode, Nowhere, Places, placed, whole};
 pub use contract::contract_differences;
@@ -47,7 +50,6 @@ pub use executor::execute;
 pub use freshness::Why;
 pub use introspection::Introspection;
 pub use materialize::header_parts;
-pub use microbatch::moment;
 pub use preview::{Forecast, preview};
 pub use project_source::{ProjectSource, StatementListener};
 pub use retry::Retry;

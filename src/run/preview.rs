@@ -8,10 +8,11 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use super::{
     Cancellation, Deps, RunOptions,
+    batches::Agenda,
     event::NodeLabel,
     executor::list_relations,
     freshness::{self, Assessment, Why},
-    memory, microbatch,
+    materialize, memory, microbatch,
     step::{Context, Task, label},
     unit_test,
     warehouse::Catalog,
@@ -22,7 +23,7 @@ use crate::{
     names::ResourceType,
     plan::{Action, Plan, Step},
     project::World,
-    state::{Change, READS},
+    state::{Change, Intervals, READS},
 };
 
 /// What a build would do with one node.
@@ -34,6 +35,8 @@ pub struct Forecast {
     pub assessment: Option<Assessment>,
     /// Empty: it is fresh.
     pub why: Vec<String>,
+    /// Of a microbatch model: the stretches that would be built.
+    pub intervals: Intervals,
     /// Why nothing can be told: its template fails without what is above it.
     pub fault: Option<Diagnostics>,
 }
@@ -48,7 +51,15 @@ impl Forecast {
 pub async fn preview(plan: &Plan, deps: Deps, options: RunOptions) -> Vec<Forecast> {
     // nobody listens: there is nothing to report but the answer
     let (events, _received) = unbounded_channel();
-    let context = Arc::new(Context { deps, options, cancel: Cancellation::new(), events, catalog: Catalog::default() });
+    let context = Arc::new(Context {
+        deps,
+        options,
+        cancel: Cancellation::new(),
+        events,
+        catalog: Catalog::default(),
+        audits: Default::default(),
+        staged: false,
+    });
     list_relations(&context, plan).await;
     let mut pending = BTreeSet::new();
     let mut forecasts = vec![];
@@ -60,10 +71,40 @@ pub async fn preview(plan: &Plan, deps: Deps, options: RunOptions) -> Vec<Foreca
 
 async fn forecast(context: &Arc<Context>, step: &Step, pending: &mut BTreeSet<String>) -> Forecast {
     let label = Arc::new(label(context.deps.compile.as_ref(), step));
-    let mut forecast = Forecast { label: Arc::clone(&label), action: step.action, assessment: None, why: vec![], fault: None };
+    let mut forecast = Forecast {
+        label: Arc::clone(&label),
+        action: step.action,
+        assessment: None,
+        why: vec![],
+        intervals: Intervals::default(),
+        fault: None,
+    };
     let Some(node) = context.deps.compile.node(&step.id) else { return forecast };
     let task =
         Task { context: Arc::clone(context), node, label, step: step.clone(), thread: String::new(), comment: std::sync::OnceLock::new() };
+    if step.action == Action::Materialize
+        && microbatch::is_batched(&task.node)
+        && task.context.deps.compile.materialization(&task.node).is_none()
+    {
+        match agenda(&task).await {
+            Ok(agenda) => {
+                forecast.why = agenda.reasons().into_iter().map(|why| told_of(why, pending)).collect();
+                forecast.intervals = agenda.batches.iter().map(|(batch, _)| *batch).collect();
+                if agenda.batches.is_empty() {
+                    forecast.why.clear();
+                }
+                forecast.assessment = Some(agenda.assessment);
+            }
+            Err(faults) => {
+                forecast.why.push("cannot be told before what is above it is built".to_owned());
+                forecast.fault = Some(faults);
+            }
+        }
+        if !forecast.is_fresh() {
+            mark(&task, &forecast, pending);
+        }
+        return forecast;
+    }
     match assess(&task, step.action).await {
         Ok(Some(assessment)) => {
             forecast.why = assessment.why.iter().map(|why| told(why, pending)).collect();
@@ -75,7 +116,7 @@ async fn forecast(context: &Arc<Context>, step: &Step, pending: &mut BTreeSet<St
                 Action::Test if task.node.kind == ResourceType::UnitTest => "has not passed in this form".to_owned(),
                 Action::Test => "has not passed over these rows".to_owned(),
                 Action::Snapshot => Why::Always("snapshots").to_string(),
-                _ => Why::Always("custom and microbatch materializations").to_string(),
+                _ => Why::Always("custom materializations").to_string(),
             };
             forecast.why.push(why);
         }
@@ -98,7 +139,7 @@ async fn assess(task: &Task, action: Action) -> Result<Option<Assessment>, Optio
     let node = &task.node;
     match (action, &node.relation) {
         (Action::Materialize, Some(relation)) if node.kind == ResourceType::Model => {
-            if task.context.deps.compile.materialization(node).is_some() || microbatch::is_batched(node) {
+            if task.context.deps.compile.materialization(node).is_some() {
                 return Ok(None);
             }
             let compiled = task.compile_quietly(&node.id, World::default()).await.map_err(Some)?;
@@ -120,6 +161,22 @@ async fn assess(task: &Task, action: Action) -> Result<Option<Assessment>, Optio
             false => Ok(None),
         },
         _ => Ok(None),
+    }
+}
+
+async fn agenda(task: &Task) -> Result<Agenda, Diagnostics> {
+    let node = &task.node;
+    let relation = node.relation.clone().ok_or_else(|| materialize::no_relation(task))?;
+    let compiled = task.compile_quietly(&node.id, World::default()).await?;
+    Agenda::of(task, &relation, &compiled).await
+}
+
+/// The same of a reason in words.
+fn told_of(why: String, pending: &BTreeSet<String>) -> String {
+    let built = why.strip_prefix("input ").and_then(|w| w.strip_suffix(" has changed")).filter(|relation| pending.contains(*relation));
+    match built {
+        Some(relation) => format!("input {relation} is built anew"),
+        None => why,
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     diagnostic::{Diagnostics, Place},
+    engine::Engine,
     graph::Node,
     names::{Identifier, NodeId, RelationName, SchemaName},
     project::{Project, World},
@@ -23,14 +24,14 @@ pub type StatementListener = Arc<dyn Fn(Option<&NodeId>, &str) + Send + Sync>;
 pub struct ProjectSource {
     project: Arc<Project>,
     warehouse: Introspection,
-    nodes: HashMap<NodeId, Arc<Node>>,
+    nodes: Arc<HashMap<NodeId, Arc<Node>>>,
     listener: Option<StatementListener>,
 }
 
 impl ProjectSource {
     pub fn new(project: Arc<Project>, warehouse: Introspection) -> Self {
-        let nodes = project.graph.nodes().map(|n| (n.id.clone(), Arc::new(n.clone()))).collect();
-        Self { project, warehouse, nodes, listener: None }
+        let nodes: HashMap<_, _> = project.graph.nodes().map(|n| (n.id.clone(), Arc::new(n.clone()))).collect();
+        Self { project, warehouse, nodes: Arc::new(nodes), listener: None }
     }
 
     pub fn with_listener(mut self, listener: StatementListener) -> Self {
@@ -74,6 +75,15 @@ impl Warehouse for Heard<'_> {
 impl Compile for ProjectSource {
     fn node(&self, id: &NodeId) -> Option<Arc<Node>> {
         self.nodes.get(id).cloned()
+    }
+
+    fn over(&self, engine: &Arc<dyn Engine>) -> Arc<dyn Compile> {
+        Arc::new(Self {
+            project: Arc::clone(&self.project),
+            warehouse: self.warehouse.over(Arc::clone(engine)),
+            nodes: Arc::clone(&self.nodes),
+            listener: self.listener.clone(),
+        })
     }
 
     fn compile_in(&self, id: &NodeId, world: &World) -> Result<CompiledNode, Diagnostics> {

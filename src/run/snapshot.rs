@@ -7,6 +7,7 @@ use chrono::Utc;
 use serde_json::{Map, Value as Json};
 
 use super::{
+    audit,
     compile::{CompiledNode, placed, whole},
     event::Status,
     hooks, materialize, script,
@@ -25,9 +26,18 @@ pub(super) async fn run(task: &Task, progress: &mut Progress) -> Result<Status, 
     configured(task)?;
     let compiled = task.compile(progress).await?;
     let started = Utc::now();
-    let ended = snapshot(task, progress, &relation, &compiled).await;
+    let ended = audited(task, progress, &relation, &compiled).await;
     progress.timing.push(("execute", started, Utc::now()));
-    ended.map(|()| Status::Success)
+    ended
+}
+
+async fn audited(task: &Task, progress: &mut Progress, relation: &RelationName, compiled: &CompiledNode) -> Result<Status, Diagnostics> {
+    let audit = audit::begin(task, relation).await?;
+    snapshot(audit::worker(audit.as_ref(), task), progress, relation, compiled).await?;
+    // its statements are its own affair: what the run knows of the table is out of date
+    let status = audit::conclude(audit, task, Status::Success).await;
+    task.context.catalog.forget(relation);
+    status
 }
 
 /// Keys without which no strategy works (dbt documentation, "Snapshot configurations").

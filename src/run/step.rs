@@ -7,11 +7,12 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
 use serde_json::{Map, Value as Json};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{
-    Cancellation, Compile, CompiledNode, Deps, RunOptions, clone,
+    Cancellation, Compile, CompiledNode, Deps, RunOptions, audit, clone,
     compile::QueryComment,
     data_test,
     event::{Batches, Event, LogLevel, NodeLabel, NodeResult, Status},
@@ -39,6 +40,10 @@ pub(super) struct Context {
     pub(super) cancel: Cancellation,
     pub(super) events: UnboundedSender<Event>,
     pub(super) catalog: Catalog,
+    /// What audits have said of tests whose own steps are still to come.
+    pub(super) audits: parking_lot::Mutex<audit::Verdicts>,
+    /// Whether this is the world of a staged version: nothing that is seen here is worth remembering.
+    pub(super) staged: bool,
 }
 
 impl Context {
@@ -93,7 +98,12 @@ impl Progress {
 }
 
 impl Task {
-    pub(super) async fn run(self) -> NodeResult {
+    /// Boxed: an audit runs the tasks of tests within that of their node.
+    pub(super) fn run(self) -> BoxFuture<'static, NodeResult> {
+        Box::pin(self.run_it())
+    }
+
+    async fn run_it(self) -> NodeResult {
         let (began, node) = (Instant::now(), Arc::clone(&self.node));
         let mut progress = Progress { relation_name: self.node.relation.as_ref().map(ToString::to_string), ..Progress::default() };
         let mut cause = None;

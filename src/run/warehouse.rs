@@ -28,11 +28,19 @@ pub(super) enum Identity {
 
 #[derive(Default)]
 pub(super) struct Catalog {
+    /// Known without a look at its schema.
+    certain: Option<RelationName>,
     relations: Mutex<HashMap<RelationName, RelationInfo>>,
     listed: Mutex<HashSet<SchemaName>>,
 }
 
 impl Catalog {
+    /// Of one relation, which is this or does not exist.
+    pub(super) fn of(relation: &RelationName, info: Option<RelationInfo>) -> Self {
+        let relations = info.into_iter().map(|i| (relation.clone(), i)).collect();
+        Self { certain: Some(relation.clone()), relations: Mutex::new(relations), listed: Mutex::default() }
+    }
+
     /// Lists schemas in one sweep. After a failure each look-up lists its own schema, so that a fault in one schema
     /// is the fault of the nodes that need it.
     pub(super) async fn list(&self, engine: &dyn Engine, schemas: &[SchemaName]) -> Result<(), EngineError> {
@@ -47,7 +55,7 @@ impl Catalog {
 
     pub(super) async fn find(&self, engine: &dyn Engine, name: &RelationName) -> Result<Option<RelationInfo>, EngineError> {
         let schema = name.schema_name();
-        let listed = self.listed.lock().contains(&schema);
+        let listed = self.certain.as_ref() == Some(name) || self.listed.lock().contains(&schema);
         if !listed {
             self.list(engine, &[schema]).await?;
         }

@@ -6,7 +6,9 @@
 pub mod comparison;
 mod file;
 mod fingerprints;
+mod intervals;
 pub mod manifest;
 
 pub use file::write_atomically;
 pub use fingerprints::{BUILT_AT, BUILT_IN, Change, FINGERPRINT, INPUTS, INVOCATION, Inputs, NODE, READS, normalise};
+pub use intervals::{INTERVALS, Interval, Intervals};

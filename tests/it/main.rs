@@ -1,5 +1,6 @@
 //! The one integration test binary: `autotests = false` keeps linking to one, and leaves `tests/*.sql` to the project.
 
+mod audits;
 mod bad_input;
 mod broken;
 mod bucket;
@@ -7,6 +8,7 @@ mod charts;
 mod cli;
 mod fresh;
 mod interrupted;
+mod intervals;
 mod kafka;
 mod kill;
 mod knowing;

@@ -226,6 +226,7 @@ fn json_of(forecasts: &[Forecast], history: &HashMap<NodeId, History>) -> String
                 "name": f.label.name,
                 "fresh": f.is_fresh(),
                 "reasons": f.why,
+                "intervals": f.intervals.iter().map(|(from, to)| json!({"from": from, "to": to})).collect::<Vec<_>>(),
                 "fingerprint": f.assessment.as_ref().map(|a| a.inputs.fingerprint().to_string()),
                 "recorded_fingerprint": f.assessment.as_ref().and_then(|a| a.before.as_ref()).map(|b| b.fingerprint().to_string()),
                 "reads": f.assessment.as_ref().map(|a| &a.inputs.reads),

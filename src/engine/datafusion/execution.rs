@@ -12,7 +12,7 @@ use ::datafusion::{
     error::DataFusionError,
     execution::SendableRecordBatchStream,
     logical_expr::LogicalPlan,
-    physical_plan::{collect, execute_stream_partitioned, stream::RecordBatchStreamAdapter},
+    physical_plan::{collect, execute_stream, execute_stream_partitioned, stream::RecordBatchStreamAdapter},
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use object_store::ObjectStore;
@@ -37,6 +37,13 @@ impl Inner {
             .collect::<Result<Vec<_>, _>>()
             .map_err(fail)?;
         Ok((schema, batches))
+    }
+
+    /// The same, a batch at a time.
+    pub(super) async fn stream(&self, sql: &str, plan: LogicalPlan) -> Result<SendableRecordBatchStream, EngineError> {
+        let fail = |e: DataFusionError| fault::plan(sql, &e);
+        let physical = Deep(self.state.create_physical_plan(&plan).boxed()).await.map_err(fail)?;
+        execute_stream(physical, self.state.task_ctx()).map_err(fail)
     }
 
     /// Rows in the stored layout, written as files that nothing names yet. `schema` is [`storage_schema`] of the

@@ -9,6 +9,7 @@
 //! | `pivot.rs` | the values of PIVOT's ANY |
 //! | `publish.rs` | materializations: table, view, incremental strategies |
 //! | `landing.rs` | rows of sources with their positions |
+//! | `staging.rs` | a relation's next version, before anyone else sees it |
 //! | `session.rs` | statements of a script: queries, variables, transactions |
 //! | `history.rs` | what the session ran |
 //! | `definition.rs` | CREATE TABLE, CREATE VIEW |
@@ -16,6 +17,7 @@
 //! | `object.rs` | schemas, databases, sequences, functions; DROP, UNDROP, COMMENT |
 //! | `counter.rs` | numbers that each row gets once |
 //! | `statement.rs` | INSERT, UPDATE, DELETE, MERGE |
+//! | `touched.rs` | in which hours two versions of a table differ |
 //! | `change.rs` | copy-on-write: staged rows, touched files |
 //! | `catalog.rs` | relations and their columns |
 //! | `listing.rs` | SHOW |
@@ -51,11 +53,13 @@ mod prepare;
 mod publish;
 mod replacement;
 mod session;
+mod staging;
 mod statement;
 #[cfg(test)]
 mod syntax_tests;
 #[cfg(test)]
 mod tests;
+mod touched;
 #[cfg(test)]
 mod value_tests;
 
@@ -72,7 +76,7 @@ use ::datafusion::{
 use async_trait::async_trait;
 pub use drafting::{Drafted, Drafting, OPAQUE, scanned, schema_of};
 
-use super::{ColumnInfo, Engine, EngineError, Landing, LandingState, Lock, Publish, Published, RelationInfo, Session};
+use super::{ColumnInfo, Engine, EngineError, Landing, LandingState, Lock, Publish, Published, RelationInfo, Session, Stage};
 use crate::{
     dialect::{facts::Facts, function, operator::SnowflakeOperators, relation::SnowflakeRelations, settings::Settings},
     lake::{Lake, Locked},
@@ -213,12 +217,20 @@ impl Engine for LocalEngine {
         })
     }
 
+    async fn touched(&self, relation: &RelationName, since: &str, column: &str) -> Result<Option<Vec<(i64, i64)>>, EngineError> {
+        self.inner.touched_hours(relation, since, column).await
+    }
+
     async fn recall(&self, key: &str) -> Result<Option<String>, EngineError> {
         self.inner.lake.recall(key).map_err(fault::lake)
     }
 
     async fn remember(&self, key: &str, text: &str) -> Result<(), EngineError> {
         self.inner.lake.remember(key, text).map_err(fault::lake)
+    }
+
+    async fn stage(&self, relation: &RelationName) -> Result<Box<dyn Stage>, EngineError> {
+        Ok(Box::new(staging::LocalStage::new(&self.inner, relation).await?))
     }
 
     fn session(&self) -> Box<dyn Session> {

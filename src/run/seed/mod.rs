@@ -18,6 +18,7 @@ use self::{
     csv_file::CsvFile,
 };
 use super::{
+    audit,
     compile::{placed, whole},
     event::Status,
     freshness, hooks, materialize,
@@ -27,7 +28,7 @@ use crate::{
     diagnostic::{Diagnostic, Diagnostics, Place},
     engine::{Content, How, Publish, RelationKind},
     graph::Node,
-    names::{Identifier, nearest},
+    names::{Identifier, RelationName, nearest},
 };
 
 /// Faults of one file that are reported together; more would bury the first.
@@ -63,7 +64,24 @@ async fn seed(task: &Task, progress: &mut Progress) -> Result<(), Diagnostics> {
         return Ok(());
     }
 
-    let config = &node.config;
+    let audit = audit::begin(task, &relation).await?;
+    publish(audit::worker(audit.as_ref(), task), progress, &relation, schema, batches, &assessed).await?;
+    audit::conclude(audit, task, Status::Success).await?;
+    if !node.config.post_hook.is_empty() {
+        task.context.catalog.forget(&relation);
+    }
+    Ok(())
+}
+
+async fn publish(
+    task: &Task,
+    progress: &mut Progress,
+    relation: &RelationName,
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+    assessed: &freshness::Assessment,
+) -> Result<(), Diagnostics> {
+    let config = &task.node.config;
     let mut session = task.context.deps.engine.session();
     hooks::of_node(task, &config.pre_hook, &mut session, true).await?;
     let mut properties = task.properties();
@@ -83,16 +101,12 @@ async fn seed(task: &Task, progress: &mut Progress) -> Result<(), Diagnostics> {
         properties,
         physical: task.physical(),
     };
-    let published = materialize::send(task, &publish).await.map_err(|e| placed(e, &node, None, 0))?;
-    task.context.catalog.record(&relation, RelationKind::Table, &published.version, publish.properties);
+    let published = materialize::send(task, &publish).await.map_err(|e| placed(e, &task.node, None, 0))?;
+    task.context.catalog.record(relation, RelationKind::Table, &published.version, publish.properties);
     progress.rows = Some(rows as u64);
     progress.message =
         format!("{} {rows}", if config.full_refresh.unwrap_or(task.context.options.full_refresh) { "CREATE" } else { "INSERT" });
-    hooks::of_node(task, &config.post_hook, &mut session, false).await?;
-    if !config.post_hook.is_empty() {
-        task.context.catalog.forget(&relation);
-    }
-    Ok(())
+    hooks::of_node(task, &config.post_hook, &mut session, false).await
 }
 
 /// The rows of a seed's file, typed by `column_types` and by what the values look like.
