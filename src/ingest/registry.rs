@@ -155,7 +155,13 @@ mod tests {
                 "ingest/unknown-setting: the `s3` adapter has no setting `prefx` / did you mean `prefix`?",
             ],
         );
-        check("zzzzzz", json!({}), &["ingest/unknown-type: there is no adapter of type `zzzzzz` / supported are `chart`, `file`, `kafka`, `lastfm`, `s3`, `spotify_api`"]);
+        check(
+            "zzzzzz",
+            json!({}),
+            &[
+                "ingest/unknown-type: there is no adapter of type `zzzzzz` / supported are `chart`, `file`, `kafka`, `lastfm`, `s3`, `spotify_api`",
+            ],
+        );
         check("charts", json!({}), &["ingest/unknown-type: there is no adapter of type `charts` / did you mean `chart`?"]);
     }
 }

@@ -98,7 +98,9 @@ pub fn follow_changes(mut reporter: Reporter, mut events: UnboundedReceiver<Even
     let mut tells = false;
     while let Some(event) = events.blocking_recv() {
         tells |= match &event {
-            Event::NodeFinished { result, .. } => result.failed() || !(result.fresh || matches!(result.status, Status::NoOp | Status::Skipped)),
+            Event::NodeFinished { result, .. } => {
+                result.failed() || !(result.fresh || matches!(result.status, Status::NoOp | Status::Skipped))
+            }
             Event::Warning { .. } => true,
             _ => false,
         };

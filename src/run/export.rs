@@ -70,7 +70,10 @@ struct Address(Vec<Part>);
 enum Part {
     Text(String),
     /// A column and how a day of it is written.
-    Value { column: String, format: Option<String> },
+    Value {
+        column: String,
+        format: Option<String>,
+    },
 }
 
 /// Files that were written, or `None` when there is nothing to do.
@@ -86,7 +89,7 @@ pub(super) async fn run(task: &Task, progress: &mut Progress) -> Result<(), Diag
         Identity::Known(version) => {
             let (config, relation) = (config.to_string(), relation.to_string());
             Some(Fingerprint::of([("version", version.as_str()), ("export", &config), ("relation", &relation)]).as_str().to_owned())
-        },
+        }
         _ => None,
     };
     let note = task.context.options.target_dir.join("exports").join(node.id.as_str());
@@ -178,8 +181,9 @@ async fn write(task: &Task, export: &Export, relation: &RelationName) -> Result<
     let column = |name: &str| -> Result<String, Diagnostics> {
         let exact = names.iter().find(|n| **n == name).or_else(|| names.iter().find(|n| n.eq_ignore_ascii_case(name)));
         exact.map(|n| quoted(n)).ok_or_else(|| {
-            let mut fault = Diagnostic::error("run/export", format!("the export of `{}` names `{name}`, which is no column", task.node.name))
-                .at(whole(&task.node), "");
+            let mut fault =
+                Diagnostic::error("run/export", format!("the export of `{}` names `{name}`, which is no column", task.node.name))
+                    .at(whole(&task.node), "");
             fault.help = nearest(&name.to_uppercase(), names.iter().copied()).map(|near| format!("did you mean `{near}`?"));
             fault.into()
         })
@@ -366,7 +370,9 @@ fn escaped(text: &str) -> String {
     if text.bytes().all(|b| b == b'.') {
         return text.replace('.', "%2E");
     }
-    let is_odd = |c: char| c.is_control() || matches!(c, '/' | '\\' | '%' | '*' | '?' | '"' | '<' | '>' | '|' | '#' | '{' | '}' | '~' | '^' | '`' | '[' | ']');
+    let is_odd = |c: char| {
+        c.is_control() || matches!(c, '/' | '\\' | '%' | '*' | '?' | '"' | '<' | '>' | '|' | '#' | '{' | '}' | '~' | '^' | '`' | '[' | ']')
+    };
     text.chars().map(|c| if is_odd(c) { format!("%{:02X}", c as u32) } else { c.to_string() }).collect()
 }
 

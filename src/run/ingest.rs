@@ -115,9 +115,11 @@ impl<'a> Lane<'a> {
         if ledger.exists && ledger.sequence > self.state.sequence {
             if self.state.exists {
                 let message = format!("`{table}` is ahead of `{}`", self.table);
-                return Err(self.fault(IngestError::new("ingest/ledger-ahead", message).help(format!(
-                    "the table was replaced or restored by hand; drop both tables to ingest from the beginning: {table}"
-                ))));
+                return Err(self.fault(
+                    IngestError::new("ingest/ledger-ahead", message).help(format!(
+                        "the table was replaced or restored by hand; drop both tables to ingest from the beginning: {table}"
+                    )),
+                ));
             }
             // the table was dropped to take everything in anew
             self.execute(&format!("drop table if exists {table}")).await?;

@@ -75,6 +75,10 @@ impl Bucket {
         format!("endpoint: 'http://{}', allow_http: true, retries: 1, timeout_s: 5", self.address)
     }
 
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     pub fn keys(&self) -> &'static str {
         "access_key_id: key, secret_access_key: secret"
     }

@@ -178,10 +178,8 @@ fn following_commits_what_comes_until_it_is_stopped() {
 #[test]
 fn a_followed_build_takes_what_comes_through_the_models() {
     let cluster = cluster("events", 2);
-    let sandbox = project(
-        &cluster,
-        "          columns: {n: number, ts: number}\n          event_time: ts\n          partition_by: [event_date]\n",
-    );
+    let sandbox =
+        project(&cluster, "          columns: {n: number, ts: number}\n          event_time: ts\n          partition_by: [event_date]\n");
     sandbox.write(
         "models/days.sql",
         "{{ config(materialized='incremental', incremental_strategy='delete+insert', unique_key='event_date') }}\n\
@@ -191,7 +189,8 @@ fn a_followed_build_takes_what_comes_through_the_models() {
          group by event_date\n",
     );
     let send = |numbers: std::ops::Range<u64>, day: u64| {
-        let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).create().expect("a producer");
+        let producer: BaseProducer =
+            ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).create().expect("a producer");
         for n in numbers {
             let payload = format!("{{\"n\":{n},\"ts\":{}}}", day * 86_400);
             producer.send(BaseRecord::<(), _>::to("events").payload(&payload)).expect("sent");

@@ -16,5 +16,6 @@ mod materializations;
 mod s3;
 mod sandbox;
 mod simulate;
+mod targets;
 mod tidy;
 mod watching;

@@ -176,7 +176,8 @@ fn faults_of_the_service_are_told() {
     let bucket = Bucket::new();
     bucket.put("a.jsonl", numbers(0..3));
     let sandbox = Sandbox::new("");
-    let with = |sandbox: &Sandbox, settings: &str| configure(sandbox, &format!("{}, columns: {{n: integer}}, {settings}", bucket.settings()));
+    let with =
+        |sandbox: &Sandbox, settings: &str| configure(sandbox, &format!("{}, columns: {{n: integer}}, {settings}", bucket.settings()));
     with(&sandbox, "bucket: data, access_key_id: key, secret_access_key: wrong");
     sandbox.run(&["ingest"]).expect_code(1).expect_all(&["ingest/access-denied", "`s3://data` cannot be listed", "SignatureDoesNotMatch"]);
     with(&sandbox, "bucket: data, access_key_id: nobody, secret_access_key: wrong");
@@ -185,7 +186,10 @@ fn faults_of_the_service_are_told() {
     sandbox.run(&["ingest"]).expect_code(1).expect_all(&["ingest/no-bucket", "`s3://nowhere` cannot be listed"]);
     with(&sandbox, "bucket: data, profile: lab");
     sandbox.run(&["ingest"]).expect_code(1).expect_all(&["there is no profile `lab`"]);
-    configure(&sandbox, "bucket: data, endpoint: 'http://127.0.0.1:1', allow_http: true, retries: 0, timeout_s: 1, access_key_id: k, secret_access_key: s");
+    configure(
+        &sandbox,
+        "bucket: data, endpoint: 'http://127.0.0.1:1', allow_http: true, retries: 0, timeout_s: 1, access_key_id: k, secret_access_key: s",
+    );
     sandbox.run(&["ingest"]).expect_code(1).expect_all(&["ingest/unreachable", "`s3://data` cannot be listed"]);
     // keys of the environment and of a profile's file
     with(&sandbox, "bucket: data");
@@ -193,7 +197,10 @@ fn faults_of_the_service_are_told() {
     sandbox.run(&["ingest"]).expect_code(0).expect_all(&["3 rows"]);
     let sandbox = Sandbox::new("");
     with(&sandbox, "bucket: data, profile: lab");
-    sandbox.write("home/.aws/credentials", "[default]\naws_access_key_id = no\n[lab]\naws_access_key_id = key\naws_secret_access_key = secret\n");
+    sandbox.write(
+        "home/.aws/credentials",
+        "[default]\naws_access_key_id = no\n[lab]\naws_access_key_id = key\naws_secret_access_key = secret\n",
+    );
     sandbox.run(&["ingest"]).expect_code(0).expect_all(&["3 rows"]);
 }
 
@@ -246,7 +253,9 @@ fn exports_are_files_for_readers_that_know_no_tables() {
         ),
     );
     let chart = |second: &str| {
-        let sql = format!("select * from (values (1, 'a, \"b\"', '2025-02-27'::date), (2, null, '2025-02-27'::date), (1, '{second}', '2025-02-28'::date)) v(rank, title, \"DATE\")");
+        let sql = format!(
+            "select * from (values (1, 'a, \"b\"', '2025-02-27'::date), (2, null, '2025-02-27'::date), (1, '{second}', '2025-02-28'::date)) v(rank, title, \"DATE\")"
+        );
         sandbox.write("models/chart.sql", &sql);
     };
     chart("c");

@@ -181,7 +181,8 @@ mod tests {
 
     #[test]
     fn profile_files() {
-        let text = "# mine\n[default]\naws_access_key_id = A\nregion=eu-west-1\n\n[profile data]\nAWS_Access_Key_Id=B\ns3 =\n  signature = v4\n";
+        let text =
+            "# mine\n[default]\naws_access_key_id = A\nregion=eu-west-1\n\n[profile data]\nAWS_Access_Key_Id=B\ns3 =\n  signature = v4\n";
         let found = profiles(text);
         assert_eq!(found["default"]["region"], "eu-west-1");
         assert_eq!(found["data"]["aws_access_key_id"], "B");

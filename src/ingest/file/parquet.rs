@@ -220,7 +220,9 @@ fn converted(given: &ArrayRef, to: ColumnType, field: &Field) -> ArrayRef {
                 let mut value = plain(row)?;
                 if is_text && let Json::String(text) = &value {
                     // text of a VARIANT that another tool wrote; in a VARIANT column a text may also just be one
-                    value = serde_json::from_str(text).ok().or_else(|| matches!(to, ColumnType::Semi(SemiStructured::Variant)).then(|| value.clone()))?;
+                    value = serde_json::from_str(text)
+                        .ok()
+                        .or_else(|| matches!(to, ColumnType::Semi(SemiStructured::Variant)).then(|| value.clone()))?;
                 }
                 match (to, &value) {
                     (ColumnType::Semi(SemiStructured::Array), Json::Array(_))

@@ -56,11 +56,11 @@ pub struct Position {
     pub columns: Option<Vec<(String, String)>>,
     /// All files, as releases before the ledger wrote them.
     #[serde(default, skip_serializing)]
-    files: HashMap<String, Former>,
+    pub(super) files: HashMap<String, Former>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-struct Former {
+pub(super) struct Former {
     size: u64,
     modified: i64,
     digest: String,
@@ -190,5 +190,43 @@ impl Known {
             self.insert(&entry, sequences.as_primitive::<Int64Type>().value(row) as u64);
         }
         Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ledger_tells_what_positions_told() {
+        let former = r#"{"files":{"in/a.csv":{"size":3,"modified":7,"digest":"d1"}}}"#;
+        let position = Position::read(former).expect("as releases before the ledger wrote it");
+        let part = position.ledger(4).expect("a part").expect_rows(1);
+        let mut known = Known::default();
+        known.recall(&part).expect("its columns");
+        assert_eq!(known.seen("in/a.csv", 3, 7, None), Seen::Same);
+        assert_eq!(known.seen("in/a.csv", 3, 8, None), Seen::Differs);
+        assert!(known.has_content("in/a.csv", "d1") && !known.has_content("in/a.csv", "d2"));
+        assert_eq!(known.seen("in/b.csv", 3, 7, None), Seen::Never);
+        // the last commit of a file counts, whatever the order of the rows
+        let entry = Entry { file: "s3://b/k".into(), size: 1, modified: 1, version: "new".into(), rows: 1, rejected: 0 };
+        known.insert(&entry, 9);
+        known.insert(&Entry { version: "old".into(), ..entry.clone() }, 8);
+        assert_eq!(known.seen("s3://b/k", 1, 99, Some("new")), Seen::Same);
+        assert_eq!(known.seen("s3://b/k", 1, 1, Some("old")), Seen::Differs);
+        // what is written is read back, and nothing is nothing
+        let position = Position { landed: vec![entry], after: Some("s3://b/k".into()), ..Position::default() };
+        let again = Position::read(&position.write()).expect("a position");
+        assert_eq!((again.landed, again.after), (position.landed, position.after));
+        assert!(Position::default().ledger(1).is_none());
+        assert!(Position { first: true, ..Position::default() }.ledger(1).expect("a part").starts_over);
+        assert!(Position::read("[").is_err());
+    }
+
+    impl LedgerPart {
+        fn expect_rows(self, rows: usize) -> RecordBatch {
+            assert_eq!(self.batch.num_rows(), rows);
+            self.batch
+        }
     }
 }

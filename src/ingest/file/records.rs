@@ -136,12 +136,16 @@ enum Source {
 
 impl Records {
     /// `names` are the columns of CSV files without a header.
-    pub fn open(shown: &str, content: Bytes, format: Format, reading: &Reading, names: &[String]) -> Result<Result<Self, Refused>, IngestError> {
+    pub fn open(
+        shown: &str,
+        content: Bytes,
+        format: Format,
+        reading: &Reading,
+        names: &[String],
+    ) -> Result<Result<Self, Refused>, IngestError> {
         let source = match format {
             Format::Csv => csv_source(shown, content, reading, names)?,
-            Format::JsonLines => {
-                Ok(Source::Lines { reader: BufReader::with_capacity(1 << 18, content), line: 0, text: vec![] })
-            }
+            Format::JsonLines => Ok(Source::Lines { reader: BufReader::with_capacity(1 << 18, content), line: 0, text: vec![] }),
             Format::Json => document(shown, content, reading)?,
             Format::Avro => match apache_avro::Reader::new(content) {
                 Ok(reader) => {
@@ -395,4 +399,39 @@ fn type_of_text(text: &str) -> ColumnType {
         }
     }
     ColumnType::Text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_formats_and_texts_tell_types() {
+        for (name, format) in [
+            ("a/b.CSV", Some(Format::Csv)),
+            ("b.tsv.gz", Some(Format::Csv)),
+            ("b.jsonl.zst", Some(Format::JsonLines)),
+            ("b.json.zstd", Some(Format::Json)),
+            ("b.parquet", Some(Format::Parquet)),
+            ("b.avro", Some(Format::Avro)),
+            ("b.gz", None),
+            ("b", None),
+        ] {
+            assert_eq!(Format::of(name), format, "{name}");
+        }
+        for (text, expect) in [
+            ("12", ColumnType::Integer),
+            ("-3", ColumnType::Integer),
+            ("007", ColumnType::Text),
+            ("0.5", ColumnType::Float),
+            ("1e3", ColumnType::Float),
+            ("nan", ColumnType::Text),
+            ("TRUE", ColumnType::Boolean),
+            ("2025-02-27", ColumnType::Date),
+            ("2025-02-27 10:00:00", ColumnType::Timestamp),
+            ("", ColumnType::Text),
+        ] {
+            assert_eq!(type_of_text(text), expect, "{text}");
+        }
+    }
 }

@@ -7,11 +7,7 @@ use datafusion::arrow::datatypes::{DataType, Field};
 use rdkafka::ClientConfig;
 use serde_json::Value as Json;
 
-use super::{
-    decode::Layout,
-    position::Offsets,
-    schema_registry::SchemaRegistry,
-};
+use super::{decode::Layout, position::Offsets, schema_registry::SchemaRegistry};
 use crate::{
     diagnostic::Diagnostic,
     ingest::{
