@@ -148,6 +148,8 @@ impl Reader {
         let columns = layout.frozen();
         *self.layout.write() = layout;
         if !is_something && state.current.is_none() {
+            // the next look lists again
+            (state.listing, state.ended, state.continued) = (None, false, None);
             return Ok(None);
         }
         let partial = state.current.as_ref().map(|open| Partial { entry: open.entry.clone(), records: open.taken.max(open.skip) });
@@ -185,12 +187,7 @@ impl Reader {
                 }
             }
         }
-        let next = state.queue.pop_front();
-        if next.is_none() {
-            // the next look lists again
-            (state.listing, state.ended, state.continued) = (None, false, None);
-        }
-        Ok(next)
+        Ok(state.queue.pop_front())
     }
 
     fn queued(&self, found: Found, state: &State, handle: &Handle) -> Result<Option<Queued>, IngestError> {
