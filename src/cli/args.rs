@@ -80,6 +80,9 @@ pub struct Global {
     /// No colours
     #[arg(long, global = true)]
     pub no_use_colors: bool,
+    /// Parse every file anew, and keep nothing of it for the next time
+    #[arg(long, global = true)]
+    pub no_partial_parse: bool,
     #[command(flatten)]
     pub taken: Taken,
 }
@@ -87,9 +90,7 @@ pub struct Global {
 /// Flags of dbt that ask for what segue does anyway, or has nothing of: taken, so that scripts go on working.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Taken {
-    #[arg(long, global = true, hide = true)]
-    no_partial_parse: bool,
-    #[arg(long, global = true, hide = true)]
+    #[arg(long, global = true, hide = true, overrides_with = "no_partial_parse")]
     partial_parse: bool,
     #[arg(long, global = true, hide = true)]
     cache_selected_only: bool,

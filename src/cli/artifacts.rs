@@ -68,12 +68,20 @@ pub(super) fn write_manifest(
     compiled: HashMap<NodeId, (String, Option<std::path::PathBuf>)>,
     config: &Config,
 ) -> Result<(), Diagnostic> {
-    manifest::write(target, &manifest(project, compiled, config))
+    manifest::write_nodes(target, project.graph.nodes().chain(&project.disabled), &manifest_context(project, compiled, config))
 }
 
 /// The manifest as it would be written.
 pub(super) fn manifest(project: &Project, compiled: HashMap<NodeId, (String, Option<std::path::PathBuf>)>, config: &Config) -> Json {
-    let context = ManifestContext {
+    manifest::of(project.graph.nodes().chain(&project.disabled), &manifest_context(project, compiled, config))
+}
+
+fn manifest_context(
+    project: &Project,
+    compiled: HashMap<NodeId, (String, Option<std::path::PathBuf>)>,
+    config: &Config,
+) -> ManifestContext {
+    ManifestContext {
         project: project.name.clone(),
         adapter: project.profile.type_.clone(),
         invocation: config.invocation.to_string(),
@@ -96,8 +104,7 @@ pub(super) fn manifest(project: &Project, compiled: HashMap<NodeId, (String, Opt
             })
             .collect(),
         compiled,
-    };
-    manifest::of(project.graph.nodes().chain(&project.disabled), &context)
+    }
 }
 
 /// Macros of the user's packages; the built-in ones have no file that a reader could open.

@@ -12,7 +12,7 @@ use serde_json::{Map, Value as Json};
 use super::args::{Format, Global, Level};
 use crate::{
     names::RunId,
-    project::LoadOptions,
+    project::{CacheOptions, LoadOptions},
     report::{LogFormat, ReportOptions},
     run::event::LogLevel,
 };
@@ -29,6 +29,8 @@ pub(super) struct Config {
     pub(super) threads: Option<usize>,
     pub(super) target_path: Option<PathBuf>,
     pub(super) local: bool,
+    /// Whether what was parsed is kept for the next time.
+    pub(super) partial_parse: bool,
     pub(super) fail_fast: bool,
     pub(super) warnings_are_errors: bool,
     pub(super) log_format: LogFormat,
@@ -88,6 +90,7 @@ impl Config {
             threads: global.threads.map(usize::from),
             target_path: global.target_path.clone().or_else(|| path("DBT_TARGET_PATH")),
             local: global.local,
+            partial_parse: !global.no_partial_parse && flag("DBT_PARTIAL_PARSE") != Some(false),
             fail_fast: global.fail_fast || flag("DBT_FAIL_FAST") == Some(true),
             warnings_are_errors: global.warn_error || flag("DBT_WARN_ERROR") == Some(true),
             log_format: if format == Some(Format::Json) { LogFormat::Json } else { LogFormat::Text },
@@ -122,6 +125,7 @@ impl Config {
         options.vars = self.vars.clone();
         options.threads = self.threads;
         options.local = self.local;
+        options.cache = self.partial_parse.then(|| CacheOptions { program: program(), target: self.target_path.clone() });
         options.env = Arc::new(|name| std::env::var(name).ok());
         options.invocation_id = self.invocation.to_string();
         options.run_started_at = self.now;
@@ -150,6 +154,14 @@ impl Config {
     pub(super) fn project_above(&self) -> Option<&Path> {
         self.project_dir.ancestors().skip(1).find(|p| p.join("dbt_project.yml").is_file())
     }
+}
+
+/// This build of segue. Two builds of one version are two programs: what they mean by a file may differ.
+fn program() -> String {
+    let file = std::env::current_exe().and_then(std::fs::metadata).ok();
+    let modified = file.as_ref().and_then(|m| m.modified().ok()).and_then(|t| t.duration_since(std::time::SystemTime::UNIX_EPOCH).ok());
+    let (length, nanos) = (file.map_or(0, |m| m.len()), modified.map_or(0, |t| t.as_nanos()));
+    format!("{} {length} {nanos}", env!("CARGO_PKG_VERSION"))
 }
 
 fn is_secret(name: &str) -> bool {

@@ -4,7 +4,7 @@ use std::{
     fmt,
     ops::Range,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 /// A file that the user wrote: its path as shown (relative to the project) and its text at reading time.
@@ -12,14 +12,17 @@ use std::{
 pub struct SourceFile {
     pub path: PathBuf,
     pub text: String,
-    line_starts: Vec<usize>,
+    /// Looked for when somebody asks for a line: most files never have a fault.
+    line_starts: OnceLock<Vec<usize>>,
 }
 
 impl SourceFile {
     pub fn new(path: impl Into<PathBuf>, text: impl Into<String>) -> Arc<Self> {
-        let text = text.into();
-        let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i + 1)).collect();
-        Arc::new(Self { path: path.into(), text, line_starts })
+        Arc::new(Self { path: path.into(), text: text.into(), line_starts: OnceLock::new() })
+    }
+
+    fn line_starts(&self) -> &[usize] {
+        self.line_starts.get_or_init(|| std::iter::once(0).chain(self.text.match_indices('\n').map(|(i, _)| i + 1)).collect())
     }
 
     pub fn path(&self) -> &Path {
@@ -29,16 +32,16 @@ impl SourceFile {
     /// 1-based line and column (in characters) of a byte offset; offsets past the end give the end.
     pub fn line_column(&self, offset: usize) -> (usize, usize) {
         let offset = offset.min(self.text.len());
-        let line = self.line_starts.partition_point(|start| *start <= offset);
-        let start = self.line_starts[line - 1];
+        let line = self.line_starts().partition_point(|start| *start <= offset);
+        let start = self.line_starts()[line - 1];
         let column = self.text.get(start..offset).map_or(offset - start, |t| t.chars().count());
         (line, column + 1)
     }
 
     /// Byte offset of a 1-based line and column (in characters), clamped to the text.
     pub fn offset(&self, line: usize, column: usize) -> usize {
-        let Some(start) = self.line_starts.get(line.saturating_sub(1)).copied() else { return self.text.len() };
-        let end = self.line_starts.get(line).copied().unwrap_or(self.text.len());
+        let Some(start) = self.line_starts().get(line.saturating_sub(1)).copied() else { return self.text.len() };
+        let end = self.line_starts().get(line).copied().unwrap_or(self.text.len());
         let text = &self.text[start..end];
         text.char_indices().nth(column.saturating_sub(1)).map_or(end, |(i, _)| start + i)
     }

@@ -55,11 +55,15 @@ impl Graph {
         for _ in 0..by_id.len() {
             edges.add_node(());
         }
+        // `update_edge` would walk all edges of a parent for each child of it
+        let mut last_child = vec![usize::MAX; by_id.len()];
         for (index, node) in by_id.values().enumerate() {
             for parent in &node.depends_on {
                 match by_id.get_index_of(parent) {
                     Some(from) => {
-                        edges.update_edge(NodeIndex::new(from), NodeIndex::new(index), ());
+                        if std::mem::replace(&mut last_child[from], index) != index {
+                            edges.add_edge(NodeIndex::new(from), NodeIndex::new(index), ());
+                        }
                     }
                     None => faults.push(
                         Diagnostic::error("graph/unknown-node", format!("`{}` depends on `{parent}`, which does not exist", node.id))

@@ -83,11 +83,12 @@ impl Drafting<'_> {
             }),
         });
         Draft {
-            node,
+            node: Box::new(node),
             state,
             body: None,
             tests: declared_tests(&[], &table.columns).into_iter().chain(declared_tests(&table.tests, &[])).collect(),
             faults,
+            varies: false,
         }
     }
 
@@ -138,11 +139,12 @@ impl Drafting<'_> {
         };
         node.raw_code = format!("{{{{ {macro_name}(**_dbt_generic_test_kwargs) }}}}");
 
+        let mut varies = false;
         if !self.environment.has_macro(&macro_name) {
             faults.push(self.unknown_test(&test.name, &test.place));
             state = State::Broken;
         } else if state == State::Enabled {
-            self.collect_test(&mut node, tested, &model, &arguments, test, &mut state, &mut faults);
+            varies = self.collect_test(&mut node, tested, &model, &arguments, test, &mut state, &mut faults);
         }
         arguments.insert("model".into(), format!("{{{{ get_where_subquery({model}) }}}}").into());
         node.test = Some(TestInfo {
@@ -153,7 +155,7 @@ impl Drafting<'_> {
         if state == State::Enabled {
             self.relate(&mut node, &mut faults, &mut state);
         }
-        Draft { node, state, body: None, tests: vec![], faults }
+        Draft { node: Box::new(node), state, body: None, tests: vec![], faults, varies }
     }
 
     #[allow(clippy::too_many_arguments)] // one step of `generic_test`, split off for its length
@@ -166,7 +168,7 @@ impl Drafting<'_> {
         test: &TestProperties,
         state: &mut State,
         faults: &mut Diagnostics,
-    ) {
+    ) -> bool {
         let own: RefOrSource = match &tested.source {
             Some(s) => Err(SourceCall { source: s.source_name.clone(), table: s.table_name.clone(), place: test.place.clone() }),
             None => Ok(RefCall { package: None, name: tested.name.clone(), version: None, place: test.place.clone() }),
@@ -187,7 +189,7 @@ impl Drafting<'_> {
             if let Some(call) = to.and_then(Call::parse) {
                 call.note(test.place.clone(), node);
             }
-            return;
+            return false;
         }
         let context = test_context(node);
         let call = TestCall { name: test.name.clone(), model: model.to_owned(), arguments: arguments.clone(), place: test.place.clone() };
@@ -207,10 +209,12 @@ impl Drafting<'_> {
                     }
                 }
                 faults.0.extend(collected.warnings);
+                collected.varies
             }
             Err(more) => {
                 faults.extend(more);
                 *state = State::Broken;
+                false
             }
         }
     }
@@ -253,7 +257,7 @@ impl Drafting<'_> {
             }
         }
         let state = if node.config.enabled { State::Enabled } else { State::Disabled };
-        Draft { node, state, body: None, tests: vec![], faults }
+        Draft { node: Box::new(node), state, body: None, tests: vec![], faults, varies: false }
     }
 
     pub fn unit_test(&self, package: usize, path: &Path, test: &UnitTestProperties) -> Draft {
@@ -268,7 +272,7 @@ impl Drafting<'_> {
         node.extra.insert("model".into(), test.model.as_str().into());
         node.refs.push(RefCall { package: None, name: test.model.clone(), version: None, place: test.model_place.clone() });
         let state = if node.config.enabled { State::Enabled } else { State::Disabled };
-        Draft { node, state, body: None, tests: vec![], faults }
+        Draft { node: Box::new(node), state, body: None, tests: vec![], faults, varies: false }
     }
 
     #[allow(clippy::too_many_arguments)] // the common half of the two above

@@ -50,12 +50,15 @@ pub struct Blueprint {
 /// A node on its way; `node` exists even when it has faults, so that references to it are not faults too.
 #[derive(Debug)]
 pub struct Draft {
-    pub node: Node,
+    /// Boxed: drafts are moved about on their way to the graph, and a node is large.
+    pub node: Box<Node>,
     pub state: State,
     pub body: Option<Body>,
     /// Tests that YAML declares on it, with the column they look at.
     pub tests: Vec<(Option<Column>, TestProperties)>,
     pub faults: Diagnostics,
+    /// Its template looked at what is another thing in each invocation: the clock, flags.
+    pub varies: bool,
 }
 
 /// The nodes that a file stands for: one, or one for each `{% snapshot %}` block.
@@ -144,6 +147,7 @@ impl Drafting<'_> {
                 Collected::default()
             }
         };
+        let mut varies = collected.varies;
         for (key, (value, place)) in collected.config {
             merged.add(&key, value, place);
         }
@@ -155,7 +159,7 @@ impl Drafting<'_> {
         node.refs = collected.refs;
         node.sources = collected.sources;
         node.functions = collected.functions;
-        self.hook_references(&mut node, &context, &start, &mut faults);
+        varies |= self.hook_references(&mut node, &context, &start, &mut faults);
         faults.0.extend(collected.warnings);
         let mut tests = vec![];
         if let Some(patch) = patch {
@@ -171,15 +175,17 @@ impl Drafting<'_> {
         if state == State::Enabled {
             self.relate(&mut node, &mut faults, &mut state);
         }
-        Draft { node, state, body: blueprint.body.clone(), tests, faults }
+        Draft { node: Box::new(node), state, body: blueprint.body.clone(), tests, faults, varies }
     }
 
-    /// What hooks refer to must be there before the node; a seed comes before everything else.
-    fn hook_references(&self, node: &mut Node, context: &NodeContext, place: &Place, faults: &mut Diagnostics) {
+    /// What hooks refer to must be there before the node; a seed comes before everything else. Whether that varies is the answer.
+    fn hook_references(&self, node: &mut Node, context: &NodeContext, place: &Place, faults: &mut Diagnostics) -> bool {
+        let mut varies = false;
         let hooks = node.config.pre_hook.iter().chain(&node.config.post_hook);
         for hook in hooks.filter(|h| h.sql.contains("ref(") || h.sql.contains("source(")).map(|h| h.sql.clone()).collect::<Vec<_>>() {
             // what cannot be evaluated now is told when the hook runs
             let Ok(found) = self.environment.collect_text(&hook, place, context) else { continue };
+            varies |= found.varies;
             if node.kind == ResourceType::Seed && !(found.refs.is_empty() && found.sources.is_empty()) {
                 let message = format!("Seeds cannot depend on other nodes: a hook of `{}` refers to one", node.name);
                 faults.push(Diagnostic::error("project/seed-hook", message).at(place.clone(), "this seed"));
@@ -188,6 +194,7 @@ impl Drafting<'_> {
             node.refs.extend(found.refs.into_iter().filter(|r| r.name != node.name));
             node.sources.extend(found.sources);
         }
+        varies
     }
 
     fn collect(&self, blueprint: &Blueprint, context: &NodeContext) -> Result<Collected, Diagnostics> {

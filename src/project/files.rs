@@ -7,6 +7,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
@@ -59,6 +60,23 @@ impl Files {
             Some(rest) => rest.to_owned(),
             None => text,
         })
+    }
+
+    /// What tells a file from itself after a change without reading it; `None` where the system says too little.
+    pub fn stamp(&self, path: &Path) -> Option<Stamp> {
+        match self {
+            Self::Disk => std::fs::metadata(path).ok().and_then(|m| Stamp::of(&m)),
+            Self::Memory(_) => None,
+        }
+    }
+
+    /// Writes beside the file and renames: readers see the old content or the new one.
+    pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder)?;
+        let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
+        io::Write::write_all(&mut temporary, bytes)?;
+        temporary.persist(path).map(drop).map_err(|e| e.error)
     }
 
     pub fn is_file(&self, path: &Path) -> bool {
@@ -127,6 +145,44 @@ impl Files {
         };
         found.sort();
         Ok(found)
+    }
+}
+
+/// Size, times and number on the disk of a file. Whoever sets the time of modification back still changes `changed`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    pub length: u64,
+    /// Nanoseconds since 1970.
+    pub modified: u64,
+    pub changed: u64,
+    pub number: u64,
+}
+
+/// Clocks of file systems tick coarsely: a file that changed within this of being read may change again unseen.
+const TICK: Duration = Duration::from_millis(100);
+
+impl Stamp {
+    #[cfg(unix)]
+    fn of(metadata: &std::fs::Metadata) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt;
+        let nanos = |seconds: i64, nanos: i64| u64::try_from(seconds.checked_mul(1_000_000_000)?.checked_add(nanos)?).ok();
+        Some(Self {
+            length: metadata.size(),
+            modified: nanos(metadata.mtime(), metadata.mtime_nsec())?,
+            changed: nanos(metadata.ctime(), metadata.ctime_nsec())?,
+            number: metadata.ino(),
+        })
+    }
+
+    #[cfg(not(unix))]
+    fn of(_: &std::fs::Metadata) -> Option<Self> {
+        None
+    }
+
+    /// Changed so long before `moment` that a later change shows.
+    pub fn is_older(&self, moment: SystemTime) -> bool {
+        let moment = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().saturating_sub(TICK);
+        u128::from(self.modified.max(self.changed)) < moment.as_nanos()
     }
 }
 

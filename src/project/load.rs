@@ -9,21 +9,18 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
-use rayon::prelude::*;
 use serde_json::{Map, Value as Json};
 
 use super::{
     Project, Semantic, access,
-    draft::{Blueprint, Body, Draft, Drafting, Patches, blueprints},
+    cache::{Asked, Cache, CacheOptions},
     files::Files,
-    fixture,
-    package::{Package, PackageFiles, ResourceFile, fqn, read_package, read_project_file},
+    harvest::{Field, Harvest, Remembered},
+    package::{Package, PackageFiles, read_package, read_project_file},
     profile::{Profile, ProfileSearch},
     project_file::{self, command_line_vars},
-    properties::{self, NodeProperties, Properties},
     reference::{Lookup, References, State, disabled},
-    relation::Namer,
-    unused, version,
+    unused,
     yaml::{self, Yaml},
 };
 use crate::{
@@ -56,6 +53,8 @@ pub struct LoadOptions {
     pub run_started_at: DateTime<Utc>,
     /// `--empty`, `--sample`.
     pub rows: Rows,
+    /// Where what was parsed is kept for the next time; `None`: nowhere.
+    pub cache: Option<CacheOptions>,
 }
 
 impl LoadOptions {
@@ -75,6 +74,7 @@ impl LoadOptions {
             invocation_id: String::new(),
             run_started_at: DateTime::UNIX_EPOCH,
             rows: Rows::All,
+            cache: None,
         }
     }
 }
@@ -102,6 +102,8 @@ fn tidy(faults: &mut Diagnostics) {
 
 fn load_steps(options: &LoadOptions) -> Result<Project, Diagnostics> {
     let mut faults = Diagnostics::default();
+    let (asked, env) = (Asked::default(), options.env.clone());
+    let options = &LoadOptions { env: asked.listen(&env), ..options.clone() };
     let cli_vars = match &options.vars {
         Some(text) => command_line_vars(text)?,
         None => Map::new(),
@@ -125,7 +127,8 @@ fn load_steps(options: &LoadOptions) -> Result<Project, Diagnostics> {
         return Err(faults);
     };
     let profile = profile(options, &packages[0], &early, &mut faults);
-    let files: Vec<PackageFiles> = packages.iter().map(|p| read_package(&options.files, p, &mut faults)).collect();
+    let cache = options.cache.as_ref().map(|place| Cache::open(place, &packages[0]));
+    let files: Vec<PackageFiles> = packages.iter().map(|p| read_package(&options.files, p, cache.as_ref(), &mut faults)).collect();
     let docs = docs(&files, &mut faults);
     let Some(profile) = profile else { return Err(faults) };
 
@@ -144,18 +147,22 @@ fn load_steps(options: &LoadOptions) -> Result<Project, Diagnostics> {
         render(&environment, &mut yaml, &file, project_file::UNRENDERED, &mut faults);
         package.file.read_configs(&yaml, &mut faults);
     }
-    let properties = read_properties(&files, &environment, &mut faults);
-    let drafts = {
-        let drafting = Drafting {
-            environment: &environment,
-            packages: &packages,
-            namer: Namer::new(&environment, &profile, packages[0].name()),
-            patches: patches(&properties, &mut faults),
-            store_failures: environment.context().flags.get("STORE_FAILURES") == Some(&Json::Bool(true)),
-        };
-        draft_all(&drafting, &files, &properties, &mut faults)
+    let remembered = cache.as_ref().zip(options.cache.as_ref());
+    let field = Field {
+        environment: &environment,
+        packages: &packages,
+        profile: &profile,
+        files: &files,
+        remembered: remembered.map(|(cache, place)| Remembered { cache, program: &place.program, asked: &asked, env: &env }),
     };
-    finish(options, packages, profile, environment, docs, properties, drafts, faults)
+    let mut harvest = field.harvest(&mut faults);
+    let renewed = harvest.renewed.take();
+    let project = finish(options, packages, profile, environment, docs, harvest, faults)?;
+    // only what turned out to be sound is kept
+    if let (Some(cache), Some(bytes)) = (&cache, renewed) {
+        cache.write(&bytes);
+    }
+    Ok(project)
 }
 
 /// Knows variables of the command line and the environment only: enough for `dbt_project.yml` and `profiles.yml`.
@@ -169,7 +176,7 @@ fn early_environment(options: &LoadOptions, cli_vars: &Map<String, Json>) -> Res
     Environment::new(context, &[])
 }
 
-fn render(environment: &Environment, yaml: &mut Yaml, file: &Arc<SourceFile>, skip: &[&str], faults: &mut Diagnostics) {
+pub(super) fn render(environment: &Environment, yaml: &mut Yaml, file: &Arc<SourceFile>, skip: &[&str], faults: &mut Diagnostics) {
     if !yaml::has_template(&file.text) {
         return;
     }
@@ -264,147 +271,6 @@ fn context(
     context
 }
 
-/// What one YAML file says, and where it lies.
-pub(super) struct ReadProperties<'a> {
-    pub(super) package: usize,
-    pub(super) file: &'a ResourceFile,
-    pub(super) found: Properties,
-}
-
-fn read_properties<'a>(files: &'a [PackageFiles], environment: &Environment, faults: &mut Diagnostics) -> Vec<ReadProperties<'a>> {
-    let all: Vec<(usize, &ResourceFile)> = files.iter().enumerate().flat_map(|(p, f)| f.properties.iter().map(move |y| (p, y))).collect();
-    let read: Vec<(ReadProperties<'a>, Diagnostics)> = all
-        .into_par_iter()
-        .map(|(package, file)| {
-            let mut faults = Diagnostics::default();
-            let found = match yaml::parse(&file.file) {
-                Ok(mut yaml) => {
-                    render(environment, &mut yaml, &file.file, properties::UNRENDERED, &mut faults);
-                    yaml.each("adapter", &mut |adapter| {
-                        adapter.render(&["input"], &mut |text, range| {
-                            let rendered = environment.render_yaml_text_with_secrets(text, &Place::new(&file.file, range));
-                            rendered.map_err(|more| faults.extend(more)).ok()
-                        });
-                    });
-                    Properties::read(&file.file, &yaml, &mut faults)
-                }
-                Err(more) => {
-                    faults.extend(more);
-                    Properties::default()
-                }
-            };
-            (ReadProperties { package, file, found }, faults)
-        })
-        .collect();
-    read.into_iter()
-        .map(|(properties, more)| {
-            faults.extend(more);
-            properties
-        })
-        .collect()
-}
-
-/// Entries by the node they describe; one node has one entry.
-fn patches<'a>(properties: &'a [ReadProperties<'_>], faults: &mut Diagnostics) -> Patches<'a> {
-    let mut patches: Patches<'a> = HashMap::new();
-    for read in properties {
-        for node in &read.found.nodes {
-            let key = (read.package, node.kind, node.name.as_str());
-            if let Some(first) = patches.get(&key) {
-                faults.push(
-                    Diagnostic::error("project/duplicate-entry", format!("two YAML entries describe the {} `{}`", node.kind, node.name))
-                        .at(node.place.clone(), "the second one")
-                        .related(first.place.clone(), "the first one")
-                        .help("put them together"),
-                );
-            } else {
-                patches.insert(key, node);
-            }
-        }
-    }
-    patches
-}
-
-/// Drafts in the order that the graph keeps among equals: sources, seeds, models, snapshots, analyses, tests, exposures.
-fn draft_all(drafting: &Drafting<'_>, files: &[PackageFiles], properties: &[ReadProperties<'_>], faults: &mut Diagnostics) -> Vec<Draft> {
-    let mut plans: Vec<Blueprint> = vec![];
-    for (index, package) in files.iter().enumerate() {
-        let name = drafting.packages[index].name();
-        for file in &package.resources {
-            plans.extend(blueprints(index, name, file, faults));
-        }
-    }
-    for read in properties {
-        plans.extend(read.found.nodes.iter().filter_map(|n| yaml_snapshot(drafting, read, n)));
-    }
-    for read in properties {
-        for node in read.found.nodes.iter().filter(|n| n.extra.contains_key("versions")) {
-            version::assign(&mut plans, read.package, node, faults);
-        }
-    }
-    let rank = |kind| match kind {
-        ResourceType::Source => 0,
-        ResourceType::Seed => 1,
-        ResourceType::Model => 2,
-        ResourceType::Snapshot => 3,
-        ResourceType::Analysis => 4,
-        _ => 5,
-    };
-    plans.sort_by_key(|p| rank(p.kind));
-
-    let tables: Vec<_> =
-        properties.iter().flat_map(|r| r.found.sources.iter().flat_map(move |s| s.tables.iter().map(move |t| (r, s, t)))).collect();
-    let mut drafts: Vec<Draft> =
-        tables.into_par_iter().map(|(r, s, t)| drafting.source(r.package, &r.file.path, &r.file.original_path, s, t)).collect();
-    drafts.par_extend(plans.par_iter().map(|p| drafting.draft(p)));
-
-    unused::entries(properties, &drafts, faults);
-    let by_file: HashMap<&Path, &ReadProperties<'_>> = properties.iter().map(|r| (r.file.file.path(), r)).collect();
-    let tests: Vec<Draft> = drafts
-        .par_iter()
-        .filter(|d| d.state != State::Disabled)
-        .flat_map_iter(|draft| {
-            draft.tests.iter().filter_map(|(column, test)| {
-                let read = by_file.get(test.place.file.path())?;
-                let mut made = drafting.generic_test(read.package, &read.file.path, draft, column.as_ref(), test);
-                made.node.original_file_path = read.file.original_path.clone();
-                Some(made)
-            })
-        })
-        .collect();
-    drafts.extend(tests);
-    for read in properties {
-        let entries = read.found.exposures.iter().map(|e| drafting.exposure(read.package, &read.file.path, e));
-        let units = read.found.unit_tests.iter().map(|t| {
-            let mut draft = drafting.unit_test(read.package, &read.file.path, t);
-            fixture::fill(&mut draft.node, &t.place, &files[read.package].fixtures, &mut draft.faults);
-            draft
-        });
-        drafts.extend(entries.chain(units).map(|mut d| {
-            d.node.original_file_path = read.file.original_path.clone();
-            d
-        }));
-    }
-    drafts
-}
-
-/// A snapshot that only YAML defines: `relation: ref('orders')` (dbt documentation, "Add snapshots to your DAG").
-fn yaml_snapshot(drafting: &Drafting<'_>, read: &ReadProperties<'_>, node: &NodeProperties) -> Option<Blueprint> {
-    let (relation, place) = node.relation.as_ref()?;
-    Some(Blueprint {
-        package: read.package,
-        kind: ResourceType::Snapshot,
-        name: node.name.clone(),
-        fqn: fqn(drafting.packages[read.package].name(), &read.file.path, &[&node.name]),
-        path: read.file.path.clone(),
-        original_path: read.file.original_path.clone(),
-        file: read.file.file.clone(),
-        body: Some(Body::Text(place.clone())),
-        version: None,
-        raw_code: format!("select * from {{{{ {relation} }}}}"),
-    })
-}
-
 /// Binds references, checks what only the whole can show, and builds the graph.
 #[allow(clippy::too_many_arguments)] // the last step takes what all others made
 fn finish(
@@ -413,10 +279,10 @@ fn finish(
     profile: Profile,
     environment: Arc<Environment>,
     docs: IndexMap<String, String>,
-    properties: Vec<ReadProperties<'_>>,
-    mut drafts: Vec<Draft>,
+    harvest: Harvest,
     mut faults: Diagnostics,
 ) -> Result<Project, Diagnostics> {
+    let Harvest { mut drafts, leftovers, .. } = harvest;
     let mut references = References::new(packages[0].name());
     for draft in &drafts {
         let Some(first) = references.add(&draft.node, draft.state) else { continue };
@@ -438,29 +304,29 @@ fn finish(
         }
     }
     unused::configs(&packages[0], &drafts, &mut faults);
-    let (mut nodes, mut disabled_nodes, mut bodies) = (vec![], vec![], HashMap::new());
+    let (mut nodes, mut disabled_nodes, mut bodies) = (Vec::with_capacity(drafts.len()), vec![], HashMap::new());
     for draft in &mut drafts {
         faults.extend(std::mem::take(&mut draft.faults));
     }
     // a model that is broken is left out of the graph with what hangs on it; its own faults say why
     for mut draft in drafts {
         match draft.state {
-            State::Disabled => disabled_nodes.push(draft.node),
+            State::Disabled => disabled_nodes.push(*draft.node),
             State::Broken => {}
             State::Enabled => {
                 if bind(&mut draft.node, &references, &mut faults) {
                     if let Some(body) = draft.body {
                         bodies.insert(draft.node.id.clone(), body);
                     }
-                    nodes.push(draft.node);
+                    nodes.push(*draft.node);
                 } else {
-                    disabled_nodes.push(draft.node);
+                    disabled_nodes.push(*draft.node);
                 }
             }
         }
     }
     let rules = access::Rules {
-        groups: properties.iter().flat_map(|r| &r.found.groups).map(|(name, _)| name.as_str()).collect(),
+        groups: leftovers.iter().flat_map(|r| &r.groups).map(|(name, _)| name.as_str()).collect(),
         restricted: packages.iter().filter(|p| p.file.restrict_access).map(Package::name).collect(),
     };
     access::check(&nodes, &references, &rules, &mut faults);
@@ -485,17 +351,17 @@ fn finish(
     }
     let mut groups = IndexMap::new();
     let (mut macros, mut semantic) = (vec![], vec![]);
-    for read in properties {
-        groups.extend(read.found.groups);
-        semantic.extend(read.found.semantic.into_iter().map(|(key, name, value)| Semantic {
+    for read in leftovers {
+        groups.extend(read.groups);
+        semantic.extend(read.semantic.into_iter().map(|(key, name, value)| Semantic {
             key,
             name,
             package: packages[read.package].name().to_owned(),
-            path: read.file.path.clone(),
-            original_path: read.file.original_path.clone(),
+            path: read.path.clone(),
+            original_path: read.original_path.clone(),
             value,
         }));
-        macros.extend(read.found.macros);
+        macros.extend(read.macros);
     }
     Ok(Project {
         name: packages[0].name().to_owned(),

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`files`], `package` | a folder | texts, sorted by what they are for |
 //! | [`yaml`], [`project_file`], [`profile`], [`properties`] | YAML | what it says, with places |
+//! | `harvest`, `cache` | what changed, what did not | what is drafted anew, what is read back |
 //! | `draft`, `declared` | files and YAML entries | nodes with configuration, references by name |
 //! | [`reference`], `load` | names | edges, and the [`Graph`] |
 //! | `compile` | a node | its SQL, with the CTEs of ephemeral models |
@@ -11,6 +12,7 @@
 //! Files are read in [`files`] and nowhere else; nothing here runs SQL.
 
 mod access;
+mod cache;
 mod compile;
 pub mod config;
 mod data_test;
@@ -19,6 +21,7 @@ mod deferral;
 mod draft;
 pub mod files;
 mod fixture;
+mod harvest;
 mod load;
 mod package;
 pub mod profile;
@@ -37,6 +40,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+pub use cache::CacheOptions;
 pub use compile::{Compiled, World};
 pub use deferral::Deferral;
 pub use files::Files;

@@ -10,7 +10,8 @@ use std::{
 use rayon::prelude::*;
 
 use super::{
-    files::{Files, Ignore},
+    cache::Cache,
+    files::{Files, Ignore, Stamp},
     project_file::ProjectFile,
     yaml::{self, Yaml},
 };
@@ -47,6 +48,8 @@ pub struct ResourceFile {
     pub original_path: PathBuf,
     /// The text of seeds is not read here: they may be large, and only `run/` wants the rows.
     pub file: Arc<SourceFile>,
+    /// When it was read, if the system tells enough to know the file again.
+    pub stamp: Option<Stamp>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -107,11 +110,11 @@ enum Role {
     Fixture,
 }
 
-/// Lists and reads the package's files.
-pub fn read_package(files: &Files, package: &Package, faults: &mut Diagnostics) -> PackageFiles {
+/// Lists the package's files and reads them; what the cache knows to be the same is not read again.
+pub fn read_package(files: &Files, package: &Package, cache: Option<&Cache>, faults: &mut Diagnostics) -> PackageFiles {
     let ignore = files.read(&package.root.join(".dbtignore")).map(|t| Ignore::parse(&package.root, &t)).unwrap_or_default();
     let found = list(files, package, &ignore, faults);
-    let read: Vec<Result<(Role, ResourceFile), Box<Diagnostic>>> = found.into_par_iter().map(|f| read(files, package, f)).collect();
+    let read: Vec<Result<(Role, ResourceFile), Box<Diagnostic>>> = found.into_par_iter().map(|f| read(files, package, cache, f)).collect();
     let mut sorted = PackageFiles::default();
     for result in read {
         match result {
@@ -188,15 +191,21 @@ fn list(files: &Files, package: &Package, ignore: &Ignore, faults: &mut Diagnost
     all
 }
 
-fn read(files: &Files, package: &Package, found: Found) -> Result<(Role, ResourceFile), Box<Diagnostic>> {
+fn read(files: &Files, package: &Package, cache: Option<&Cache>, found: Found) -> Result<(Role, ResourceFile), Box<Diagnostic>> {
     let original_path = found.path.strip_prefix(&package.root).unwrap_or(&found.path).to_owned();
     let is_seed = found.role == Role::Resource(ResourceType::Seed);
-    let text = if is_seed { Ok(String::new()) } else { files.read(&found.path) };
     let shown = package.shown.join(&original_path);
+    // before the text: a change between the two shows the next time
+    let stamp = if is_seed || cache.is_none() { None } else { files.stamp(&found.path) };
+    let text = match cache.and_then(|c| c.text(&shown, stamp.as_ref())) {
+        Some(text) => Ok(text),
+        None if is_seed => Ok(String::new()),
+        None => files.read(&found.path),
+    };
     let text = text.map_err(|e| Diagnostic::error("project/unreadable", format!("cannot read `{}`: {e}", shown.display())))?;
     let path = found.path.strip_prefix(&found.folder).unwrap_or(&found.path).to_owned();
     let kind = if let Role::Resource(kind) = found.role { kind } else { ResourceType::Operation };
-    Ok((found.role, ResourceFile { kind, path, original_path, file: SourceFile::new(shown, text) }))
+    Ok((found.role, ResourceFile { kind, path, original_path, file: SourceFile::new(shown, text), stamp }))
 }
 
 /// `[package, folder, ..., name]`.

@@ -192,7 +192,7 @@ const TEST_CONFIG: [&str; 15] = [
 ];
 
 /// dbt's semantic layer: carried to the manifest.
-const SEMANTIC: [&str; 3] = ["semantic_models", "metrics", "saved_queries"];
+pub const SEMANTIC: [&str; 3] = ["semantic_models", "metrics", "saved_queries"];
 
 impl Properties {
     pub fn read(file: &Arc<SourceFile>, yaml: &Yaml, faults: &mut Diagnostics) -> Self {

@@ -2,6 +2,8 @@
 //!
 //! The standard macros are plain enough to be answered without a template; a macro of the project's own is called.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::{Map, Value as Json, json};
 
 use super::{profile::Profile, project_file::Quoting};
@@ -18,6 +20,8 @@ pub struct Namer<'a> {
     profile: &'a Profile,
     /// Whether the project brings its own macro for the database, the schema, the alias.
     own: [bool; 3],
+    /// A macro of the project's own looked at what is another thing in each invocation.
+    varied: AtomicBool,
 }
 
 const MACROS: [&str; 3] = ["generate_database_name", "generate_schema_name", "generate_alias_name"];
@@ -27,7 +31,12 @@ impl<'a> Namer<'a> {
         // the standard macros dispatch, so that an override may also be `default__generate_schema_name`
         let prefixes = ["", "default__", "datafusion__", "snowflake__"];
         let own = MACROS.map(|name| prefixes.iter().any(|p| environment.has_macro(&format!("{root_package}.{p}{name}"))));
-        Self { environment, profile, own }
+        Self { environment, profile, own, varied: AtomicBool::new(false) }
+    }
+
+    /// Whether names that were given may be others in the next invocation.
+    pub fn varied(&self) -> bool {
+        self.varied.load(Ordering::Relaxed)
     }
 
     /// The relation and dbt's `alias`. `name` is the alias when nothing is configured.
@@ -71,6 +80,9 @@ impl<'a> Namer<'a> {
             kwargs: indexmap::IndexMap::new(),
         };
         let returned = self.environment.call_macro(&call, Some(place), node, &NoResolver, &NoWarehouse)?;
+        if returned.varies {
+            self.varied.store(true, Ordering::Relaxed);
+        }
         Ok(returned.text.trim().to_owned())
     }
 

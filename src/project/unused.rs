@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 
-use super::{draft::Draft, load::ReadProperties, package::Package};
+use super::{draft::Draft, harvest::ReadProperties, package::Package};
 use crate::{
     diagnostic::{Diagnostic, Diagnostics},
     names::{ResourceType, nearest},
 };
 
 /// Entries that describe nothing.
-pub(super) fn entries(properties: &[ReadProperties<'_>], drafts: &[Draft], faults: &mut Diagnostics) {
+pub(super) fn entries(properties: &[ReadProperties<'_>], drafts: &[&Draft], faults: &mut Diagnostics) {
     let names: HashSet<(ResourceType, &str)> = drafts.iter().map(|d| (d.node.kind, d.node.name.as_str())).collect();
     for node in properties.iter().flat_map(|r| &r.found.nodes).filter(|n| !names.contains(&(n.kind, n.name.as_str()))) {
         let warning = Diagnostic::warning("project/unmatched-entry", format!("there is no {} named `{}`", node.kind, node.name))

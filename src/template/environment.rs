@@ -215,6 +215,7 @@ impl Environment {
         let mut collected = self.collect_source(&Source::detached(&text, &test.place), node, arguments)?;
         collected.refs.extend(before.collected.refs);
         collected.sources.extend(before.collected.sources);
+        collected.varies |= before.collected.varies;
         Ok(collected)
     }
 
@@ -326,6 +327,7 @@ impl Environment {
             macros_used: collected.macros.into_iter().collect(),
             ephemerals,
             logs: collected.logs,
+            varies: collected.varies,
             warnings: collected.warnings,
         })
     }

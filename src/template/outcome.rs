@@ -33,6 +33,8 @@ pub struct Collected {
     pub macros: IndexSet<String>,
     pub logs: Vec<LogLine>,
     pub warnings: Vec<Diagnostic>,
+    /// The text looked at something that is another thing in each invocation: the clock, flags, the invocation's id.
+    pub varies: bool,
 }
 
 /// The result of the pass with `execute = true`.
@@ -64,4 +66,6 @@ pub struct Returned {
     pub ephemerals: Vec<String>,
     pub logs: Vec<LogLine>,
     pub warnings: Vec<Diagnostic>,
+    /// As in [`Collected`].
+    pub varies: bool,
 }

@@ -99,6 +99,9 @@ const VALUES: &[&str] = &[
     "env",
 ];
 
+/// Names of what may be another thing in each invocation; `modules` holds the clock.
+const VARYING: [&str; 6] = ["flags", "invocation_id", "run_started_at", "thread_id", "invocation_args_dict", "modules"];
+
 impl<'a> Session<'a> {
     pub fn execute(&self) -> bool {
         self.pass == Pass::Render
@@ -426,6 +429,9 @@ impl Host for Session<'_> {
             && let Some(def) = self.find_macro(name, package)
         {
             return Ok(Some(self.substituted(&def)));
+        }
+        if VARYING.contains(&name) {
+            self.state.borrow_mut().collected.varies = true;
         }
         if let Some(name) = FUNCTIONS.iter().find(|n| **n == name) {
             return Ok(Some(Value::Function(name)));

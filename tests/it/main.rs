@@ -13,6 +13,7 @@ mod kafka;
 mod kill;
 mod knowing;
 mod materializations;
+mod parsing;
 mod s3;
 mod sandbox;
 mod simulate;

@@ -65,7 +65,7 @@ fn object(value: Json) -> Map<String, Json> {
 }
 
 fn common(node: &Node, context: &ManifestContext) -> Map<String, Json> {
-    object(json!({
+    let mut entry = object(json!({
         "name": node.name,
         "resource_type": node.kind.as_str(),
         "package_name": node.package,
@@ -76,10 +76,20 @@ fn common(node: &Node, context: &ManifestContext) -> Map<String, Json> {
         "description": node.description,
         "tags": node.tags,
         "meta": node.meta,
-        "config": config::of(node),
-        "unrendered_config": node.config.all,
+        "config": Json::Null,
+        "unrendered_config": Json::Null,
         "created_at": seconds(context),
-    }))
+    }));
+    // not in the text above, which would copy trees that are made already
+    put(&mut entry, "config", config::of(node));
+    put(&mut entry, "unrendered_config", Json::Object(node.config.all.iter().map(|(k, v)| (k.clone(), v.clone())).collect()));
+    entry
+}
+
+fn put(entry: &mut Map<String, Json>, key: &str, value: Json) {
+    if let Some(slot) = entry.get_mut(key) {
+        *slot = value;
+    }
 }
 
 fn relation(node: &Node) -> (Json, Json, Json) {
@@ -134,12 +144,12 @@ fn compiled(node: &Node, context: &ManifestContext) -> Map<String, Json> {
         Some((code, path)) => (json!(code), json!(path.as_ref().map(|p| slashes(p)))),
         None => (Json::Null, Json::Null),
     };
-    object(json!({
+    let mut entry = object(json!({
         "database": database,
         "schema": schema,
         "alias": node.alias,
         "checksum": {"name": "sha256", "checksum": digest},
-        "columns": columns(node),
+        "columns": Json::Null,
         "group": Json::Null,
         "docs": {"show": true, "node_color": Json::Null},
         "patch_path": patch_path(node),
@@ -159,7 +169,9 @@ fn compiled(node: &Node, context: &ManifestContext) -> Map<String, Json> {
         "extra_ctes_injected": false,
         "extra_ctes": [],
         "contract": {"enforced": false, "alias_types": true, "checksum": Json::Null},
-    }))
+    }));
+    put(&mut entry, "columns", Json::Object(columns(node)));
+    entry
 }
 
 fn model() -> Map<String, Json> {

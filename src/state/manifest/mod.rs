@@ -8,11 +8,13 @@ mod entry;
 mod semantic;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt::Write,
     path::{Path, PathBuf},
 };
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use rayon::prelude::*;
 use serde_json::{Map, Value as Json, json};
 
 use super::write_atomically;
@@ -74,18 +76,86 @@ pub fn write(target: &Path, manifest: &Json) -> Result<(), Diagnostic> {
     write_atomically(&target.join("manifest.json"), manifest.to_string().as_bytes())
 }
 
+/// The same of nodes, without the whole of it in memory as a tree: of ten thousand models that is a gigabyte.
+pub fn write_nodes<'a>(target: &Path, nodes: impl IntoIterator<Item = &'a Node>, context: &ManifestContext) -> Result<(), Diagnostic> {
+    write_atomically(&target.join("manifest.json"), text(nodes, context).as_bytes())
+}
+
+/// The value of one key at the top.
+enum Part<'a> {
+    Value(Json),
+    /// Entries by id.
+    Nodes(Vec<&'a Node>),
+    /// The same, each in a list of its own, as dbt has disabled nodes.
+    Disabled(Vec<&'a Node>),
+    Neighbours(BTreeMap<String, Vec<String>>),
+}
+
 /// Disabled nodes go to `disabled`, all else to the key of its type.
 pub fn of<'a>(nodes: impl IntoIterator<Item = &'a Node>, context: &ManifestContext) -> Json {
+    let entries = |nodes: Vec<&Node>, wrap: &dyn Fn(Json) -> Json| {
+        Json::Object(nodes.into_iter().map(|n| (n.id.to_string(), wrap(entry::of(n, context)))).collect())
+    };
+    let value = |part: Part<'_>| match part {
+        Part::Value(value) => value,
+        Part::Nodes(nodes) => entries(nodes, &|entry| entry),
+        Part::Disabled(nodes) => entries(nodes, &|entry| Json::Array(vec![entry])),
+        Part::Neighbours(map) => json!(map),
+    };
+    Json::Object(parts(nodes, context).into_iter().map(|(key, part)| (key.to_owned(), value(part))).collect())
+}
+
+/// [`of`] as text; entries are made and printed on all cores.
+fn text<'a>(nodes: impl IntoIterator<Item = &'a Node>, context: &ManifestContext) -> String {
+    let mut out = String::from("{");
+    for (key, part) in parts(nodes, context) {
+        if out.len() > 1 {
+            out.push(',');
+        }
+        let _ = write!(out, "\"{key}\":");
+        match part {
+            Part::Value(value) => out.push_str(&value.to_string()),
+            Part::Nodes(nodes) => entries_text(&mut out, nodes, context, ["", ""]),
+            Part::Disabled(nodes) => entries_text(&mut out, nodes, context, ["[", "]"]),
+            Part::Neighbours(map) => out.push_str(&serde_json::to_string(&map).unwrap_or_else(|_| "{}".to_owned())),
+        }
+    }
+    out.push('}');
+    out
+}
+
+fn entries_text(out: &mut String, nodes: Vec<&Node>, context: &ManifestContext, around: [&str; 2]) {
+    // an id that occurs twice has one entry, the last, as in a map
+    let mut seen = HashSet::new();
+    let mut kept: Vec<&Node> = nodes.into_iter().rev().filter(|n| seen.insert(&n.id)).collect();
+    kept.reverse();
+    let printed: Vec<String> = kept
+        .par_chunks(64)
+        .map(|chunk| {
+            let mut text = String::with_capacity(chunk.len() * 2048);
+            for node in chunk {
+                let _ = write!(text, ",{}:{}{}{}", Json::from(node.id.as_str()), around[0], entry::of(node, context), around[1]);
+            }
+            text
+        })
+        .collect();
+    out.push('{');
+    for (n, chunk) in printed.into_iter().enumerate() {
+        out.push_str(if n == 0 { &chunk[1..] } else { &chunk });
+    }
+    out.push('}');
+}
+
+fn parts<'a>(nodes: impl IntoIterator<Item = &'a Node>, context: &ManifestContext) -> Vec<(&'static str, Part<'a>)> {
     let nodes: Vec<&Node> = nodes.into_iter().collect();
-    let mut by_key: BTreeMap<&str, Map<String, Json>> = BTreeMap::new();
-    let mut disabled = Map::new();
+    let mut by_key: BTreeMap<&str, Vec<&Node>> = BTreeMap::new();
+    let mut disabled = vec![];
     let mut parents: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut children = parents.clone();
     for node in &nodes {
         let id = node.id.to_string();
-        let entry = entry::of(node, context);
         if !node.config.enabled {
-            disabled.insert(id, json!([entry]));
+            disabled.push(*node);
             continue;
         }
         let above = parents.entry(id.clone()).or_default();
@@ -93,7 +163,7 @@ pub fn of<'a>(nodes: impl IntoIterator<Item = &'a Node>, context: &ManifestConte
             above.push(parent.to_string());
             children.entry(parent.to_string()).or_default().push(id.clone());
         }
-        children.entry(id.clone()).or_default();
+        children.entry(id).or_default();
         let key = match node.kind {
             ResourceType::Source => "sources",
             ResourceType::Exposure => "exposures",
@@ -101,7 +171,7 @@ pub fn of<'a>(nodes: impl IntoIterator<Item = &'a Node>, context: &ManifestConte
             ResourceType::Function => "functions",
             _ => "nodes",
         };
-        by_key.entry(key).or_default().insert(id, entry);
+        by_key.entry(key).or_default().push(*node);
     }
     let mut semantic = |key: &'static str| {
         let (entries, above) = semantic::of(key, context, &nodes);
@@ -110,46 +180,50 @@ pub fn of<'a>(nodes: impl IntoIterator<Item = &'a Node>, context: &ManifestConte
             children.entry(id.clone()).or_default();
             parents.insert(id, up);
         }
-        Json::Object(entries)
+        Part::Value(Json::Object(entries))
     };
     let (semantic_models, metrics, saved_queries) = (semantic("semantic_models"), semantic("metrics"), semantic("saved_queries"));
     for list in parents.values_mut().chain(children.values_mut()) {
         list.sort();
         list.dedup();
     }
-    let mut take = |key: &str| Json::Object(by_key.remove(key).unwrap_or_default());
+    let mut take = |key: &str| Part::Nodes(by_key.remove(key).unwrap_or_default());
+    vec![
+        ("metadata", Part::Value(metadata(context))),
+        ("nodes", take("nodes")),
+        ("sources", take("sources")),
+        ("macros", Part::Value(Json::Object(macros(context)))),
+        ("docs", Part::Value(Json::Object(docs(context)))),
+        ("exposures", take("exposures")),
+        ("metrics", metrics),
+        ("groups", Part::Value(Json::Object(groups(context)))),
+        ("selectors", Part::Value(json!({}))),
+        ("disabled", Part::Disabled(disabled)),
+        ("parent_map", Part::Neighbours(parents)),
+        ("child_map", Part::Neighbours(children)),
+        ("group_map", Part::Value(json!({}))),
+        ("saved_queries", saved_queries),
+        ("semantic_models", semantic_models),
+        ("unit_tests", take("unit_tests")),
+        ("functions", take("functions")),
+    ]
+}
+
+fn metadata(context: &ManifestContext) -> Json {
     json!({
-        "metadata": {
-            "dbt_schema_version": SCHEMA,
-            "dbt_version": DBT_VERSION,
-            "generated_at": time(context.generated_at),
-            "invocation_id": context.invocation,
-            "invocation_started_at": time(context.started_at),
-            "env": context.env,
-            "project_name": context.project,
-            "project_id": format!("{:x}", md5(&context.project)),
-            "user_id": Json::Null,
-            "send_anonymous_usage_stats": false,
-            "adapter_type": context.adapter,
-            "quoting": {"database": false, "schema": false, "identifier": false, "column": Json::Null},
-            "run_started_at": time(context.started_at),
-        },
-        "nodes": take("nodes"),
-        "sources": take("sources"),
-        "macros": macros(context),
-        "docs": docs(context),
-        "exposures": take("exposures"),
-        "metrics": metrics,
-        "groups": groups(context),
-        "selectors": {},
-        "disabled": disabled,
-        "parent_map": parents,
-        "child_map": children,
-        "group_map": {},
-        "saved_queries": saved_queries,
-        "semantic_models": semantic_models,
-        "unit_tests": take("unit_tests"),
-        "functions": take("functions"),
+        "dbt_schema_version": SCHEMA,
+        "dbt_version": DBT_VERSION,
+        "generated_at": time(context.generated_at),
+        "invocation_id": context.invocation,
+        "invocation_started_at": time(context.started_at),
+        "env": context.env,
+        "project_name": context.project,
+        "project_id": format!("{:x}", md5(&context.project)),
+        "user_id": Json::Null,
+        "send_anonymous_usage_stats": false,
+        "adapter_type": context.adapter,
+        "quoting": {"database": false, "schema": false, "identifier": false, "column": Json::Null},
+        "run_started_at": time(context.started_at),
     })
 }
 
@@ -241,8 +315,8 @@ mod tests {
     use super::*;
     use crate::plan::tests::nodes;
 
-    fn manifest(graph: &str) -> Json {
-        let context = ManifestContext {
+    fn context() -> ManifestContext {
+        ManifestContext {
             project: "p".into(),
             adapter: "datafusion".into(),
             invocation: "i".into(),
@@ -261,8 +335,11 @@ mod tests {
             groups: Default::default(),
             semantic: vec![],
             compiled: HashMap::from([(NodeId::new("model.p.a"), ("select 1".into(), Some("target/compiled/p/a.sql".into())))]),
-        };
-        of(&nodes(graph), &context)
+        }
+    }
+
+    fn manifest(graph: &str) -> Json {
+        of(&nodes(graph), &context())
     }
 
     #[test]
@@ -309,25 +386,19 @@ mod tests {
     }
 
     #[test]
+    fn the_text_is_that_of_the_value() {
+        let mut nodes = nodes("src_s; seed_x; a < src_s seed_x; test_a < a; b < a");
+        nodes[4].config.enabled = false;
+        let context = context();
+        assert_eq!(text(&nodes, &context), of(&nodes, &context).to_string());
+        assert_eq!(text(&[], &context), of(&[], &context).to_string());
+    }
+
+    #[test]
     fn disabled_nodes_stand_apart() {
         let mut nodes = nodes("a; b < a");
         nodes[1].config.enabled = false;
-        let m = of(
-            &nodes,
-            &ManifestContext {
-                project: "p".into(),
-                adapter: "datafusion".into(),
-                invocation: "i".into(),
-                started_at: DateTime::UNIX_EPOCH,
-                generated_at: DateTime::UNIX_EPOCH,
-                env: Map::new(),
-                macros: vec![],
-                docs: vec![],
-                groups: Default::default(),
-                semantic: vec![],
-                compiled: HashMap::new(),
-            },
-        );
+        let m = of(&nodes, &context());
         assert!(m["nodes"].get("model.p.b").is_none());
         assert_eq!(m["disabled"]["model.p.b"][0]["name"], "b");
     }
