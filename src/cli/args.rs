@@ -264,9 +264,18 @@ pub enum ListOutput {
 pub enum Command {
     /// Ingest sources, build seeds and models, run tests: all in the order of the graph
     #[command(
-        after_help = "Examples:\n  segue build\n  segue build --select +music_charts\n  segue build --vars '{run_date: 2025-02-27}' --full-refresh"
+        after_help = "Examples:\n  segue build\n  segue build --select +music_charts\n  segue build --vars '{run_date: 2025-02-27}' --full-refresh\n  segue build --select source:streams+ --follow --every 10"
     )]
-    Build(Running),
+    Build {
+        #[command(flatten)]
+        running: Running,
+        /// Build again and again until Ctrl-C: what comes into the sources goes through the models in small batches
+        #[arg(long, help_heading = "Options", conflicts_with = "empty")]
+        follow: bool,
+        /// Seconds between two builds of --follow
+        #[arg(long, value_name = "SECONDS", default_value_t = 5.0, requires = "follow", help_heading = "Options")]
+        every: f64,
+    },
     /// Build models
     #[command(after_help = "Examples:\n  segue run --select tag:silver+\n  segue run --full-refresh")]
     Run(Running),

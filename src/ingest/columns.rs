@@ -5,12 +5,16 @@
 use std::{collections::HashSet, sync::Arc};
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::{
+    datatypes::{DataType, Field, Schema, SchemaRef},
+    record_batch::RecordBatch,
+};
 use serde_json::Value as Json;
 
 use crate::{
     ingest::{
-        rows::{Cell, canonical, column, semi_structured, timestamp},
+        IngestError,
+        rows::{Cell, RowBuilder, canonical, column, semi_structured, timestamp},
         settings::Settings,
     },
     names::{Identifier, SemiStructured},
@@ -217,6 +221,17 @@ impl Columns {
         Arc::clone(&self.schema)
     }
 
+    /// One row of the columns that folders give.
+    pub fn partitions_row(&self, cells: &[Cell]) -> Result<RecordBatch, IngestError> {
+        let fields: Vec<Field> = self.partitions.iter().map(|c| c.column_type.field(Identifier::parse(&c.name).as_str())).collect();
+        if fields.is_empty() {
+            return Ok(RecordBatch::new_empty(Arc::new(Schema::empty())));
+        }
+        let mut rows = RowBuilder::new(Arc::new(Schema::new(fields)));
+        rows.push(cells.iter().cloned());
+        Ok(rows.finish()?.pop().expect("one row is one batch"))
+    }
+
     /// The cells of an object's own columns; names of fields compare without regard to case when none is equal.
     pub fn json_row(&self, record: &Json) -> Result<Vec<Cell>, String> {
         let Json::Object(object) = record else { return Err("not an object".into()) };
@@ -241,6 +256,38 @@ pub fn read(settings: &Settings<'_>, key: &'static str) -> Option<Vec<Column>> {
         None => settings.wrong(key, "a mapping of names to types such as `varchar`, `integer` or `timestamp`", &type_.into()),
     });
     columns.collect()
+}
+
+/// What becomes of a field that no column takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    Ignore,
+    Evolve,
+    Reject,
+}
+
+/// The column type that a value asks for; a null asks for none.
+pub fn type_of(value: &Json) -> Option<ColumnType> {
+    Some(match value {
+        Json::Null => return None,
+        Json::Bool(_) => ColumnType::Boolean,
+        Json::Number(n) if n.is_i64() => ColumnType::Integer,
+        Json::Number(_) => ColumnType::Float,
+        Json::String(_) => ColumnType::Text,
+        Json::Array(_) => ColumnType::Semi(SemiStructured::Array),
+        Json::Object(_) => ColumnType::Semi(SemiStructured::Object),
+    })
+}
+
+/// A type that holds the values of both.
+pub fn wider(a: ColumnType, b: ColumnType) -> ColumnType {
+    use ColumnType::{Float, Integer, Semi, Text};
+    match (a, b) {
+        (a, b) if a == b => a,
+        (Integer, Float) | (Float, Integer) => Float,
+        (Semi(_), _) | (_, Semi(_)) => Semi(SemiStructured::Variant),
+        _ => Text,
+    }
 }
 
 #[cfg(test)]

@@ -54,8 +54,31 @@ pub trait Adapter: Send + Sync {
         None
     }
 
+    /// Adapters whose position would grow with what has landed keep it in a table of its own.
+    fn ledger(&self) -> Option<&dyn LedgerKeeper> {
+        None
+    }
+
     /// Pure: the same responses always give the same rows. Never called by adapters that fetch rows.
     fn parse(&self, responses: &[RawResponse]) -> Parsed;
+}
+
+/// What has landed, in `<table>__files`: a commit's part of it stands in its position until the ledger has it.
+pub trait LedgerKeeper: Send + Sync {
+    /// The rows that a committed position adds.
+    fn part(&self, position: &str, sequence: u64) -> Result<Option<LedgerPart>, IngestError>;
+
+    /// Whether the adapter has to see the ledger before it fetches.
+    fn recalls(&self) -> bool;
+
+    /// Rows of the ledger, before the first fetch.
+    fn recall(&self, ledger: &RecordBatch) -> Result<(), IngestError>;
+}
+
+pub struct LedgerPart {
+    pub batch: RecordBatch,
+    /// Rows that the ledger has are of a former life of the table.
+    pub starts_over: bool,
 }
 
 /// One commit's worth.

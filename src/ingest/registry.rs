@@ -53,7 +53,7 @@ impl AdapterEnv {
     }
 }
 
-const TYPES: [&str; 5] = ["chart", "file", "kafka", "lastfm", "spotify_api"];
+const TYPES: [&str; 6] = ["chart", "file", "kafka", "lastfm", "s3", "spotify_api"];
 
 /// The adapter of a source, or everything that is wrong with its settings.
 pub fn adapter(config: &AdapterConfig, env: &AdapterEnv) -> Result<Box<dyn Adapter>, Diagnostics> {
@@ -62,6 +62,7 @@ pub fn adapter(config: &AdapterConfig, env: &AdapterEnv) -> Result<Box<dyn Adapt
         "chart" => chart::adapter(&settings, env),
         "file" => file::adapter(&settings, env),
         "kafka" => kafka::adapter(&settings, env),
+        "s3" => file::bucket_adapter(&settings),
         "lastfm" => lastfm::adapter(&settings, env, config),
         "spotify_api" => spotify_api::adapter(&settings, env, config),
         other => {
@@ -89,17 +90,12 @@ fn unknown_type(config: &AdapterConfig, env: &AdapterEnv, type_: &str) -> Diagno
     let supported = format!("supported are {}", quoted(&types));
     let settings = Settings::new(config);
     let place = settings.place_of("type");
-    match type_ {
-        "s3" => Diagnostic::error("ingest/unsupported-type", format!("adapters of type `{type_}` are not supported yet"))
-            .at(place, "")
-            .help(format!("{supported}; `file` reads local folders of CSV and JSON files")),
-        _ => Diagnostic::error("ingest/unknown-type", format!("there is no adapter of type `{type_}`")).at(place, "").help(
-            match nearest(type_, types.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => supported,
-            },
-        ),
-    }
+    Diagnostic::error("ingest/unknown-type", format!("there is no adapter of type `{type_}`")).at(place, "").help(
+        match nearest(type_, types.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => supported,
+        },
+    )
 }
 
 #[cfg(test)]
@@ -144,9 +140,27 @@ mod tests {
         );
         check(
             "s3",
+            json!({"path": "bucket/folder", "region": "r", "on_overwrite": "replace"}),
+            &[
+                "ingest/wrong-type: `path` must be an address such as `s3://bucket/prefix`, not `\"bucket/folder\"` / ",
+                "ingest/unknown-value: `on_overwrite` cannot be `replace` / one of `reingest`, `ignore`, `fail`",
+            ],
+        );
+        check(
+            "s3",
+            json!({"bucket": "b", "endpoint": "http://127.0.0.1:9", "access_key_id": "k", "prefx": "x"}),
+            &[
+                "ingest/missing-setting: `access_key_id` and `secret_access_key` belong together / ",
+                "ingest/insecure: the endpoint `http://127.0.0.1:9` is not encrypted / `allow_http: true` allows it",
+                "ingest/unknown-setting: the `s3` adapter has no setting `prefx` / did you mean `prefix`?",
+            ],
+        );
+        check(
+            "zzzzzz",
             json!({}),
-            &["ingest/unsupported-type: adapters of type `s3` are not supported yet / \
-               supported are `chart`, `file`, `kafka`, `lastfm`, `spotify_api`; `file` reads local folders of CSV and JSON files"],
+            &[
+                "ingest/unknown-type: there is no adapter of type `zzzzzz` / supported are `chart`, `file`, `kafka`, `lastfm`, `s3`, `spotify_api`",
+            ],
         );
         check("charts", json!({}), &["ingest/unknown-type: there is no adapter of type `charts` / did you mean `chart`?"]);
     }

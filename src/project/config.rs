@@ -44,6 +44,7 @@ pub const KNOWN: &[&str] = &[
     "engine",
     "error_if",
     "event_time",
+    "export",
     "fail_calc",
     "file_format",
     "full_refresh",

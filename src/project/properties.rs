@@ -284,7 +284,7 @@ fn node(kind: ResourceType, what: &'static str, at: At<'_>, faults: &mut Diagnos
 
 /// Keys that are configuration and may stand beside the name.
 fn entry_configs(fields: &mut Fields<'_, '_>, config: &mut Vec<ConfigItem>) {
-    for key in ["meta", "tags", "docs", "enabled"] {
+    for key in ["meta", "tags", "docs", "enabled", "export"] {
         if let Some(value) = fields.take(key) {
             config.push(ConfigItem { key: key.into(), value: value.yaml.to_json(), place: value.place() });
         }

@@ -14,7 +14,7 @@ use std::io::Write;
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::run::event::{Event, LogLevel};
+use crate::run::event::{Event, LogLevel, Status};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -85,10 +85,31 @@ impl Reporter {
 }
 
 /// Reports until the run drops its end; meant for a thread of its own.
-pub fn follow(mut reporter: Reporter, mut events: UnboundedReceiver<Event>) {
+pub fn follow(mut reporter: Reporter, mut events: UnboundedReceiver<Event>) -> bool {
     while let Some(event) = events.blocking_recv() {
         reporter.event(&event);
     }
+    true
+}
+
+/// As [`follow`], but a run in which no node had anything to do is not told at all: `false`.
+pub fn follow_changes(mut reporter: Reporter, mut events: UnboundedReceiver<Event>) -> bool {
+    let mut held = vec![];
+    let mut tells = false;
+    while let Some(event) = events.blocking_recv() {
+        tells |= match &event {
+            Event::NodeFinished { result, .. } => {
+                result.failed() || !(result.fresh || matches!(result.status, Status::NoOp | Status::Skipped))
+            }
+            Event::Warning { .. } => true,
+            _ => false,
+        };
+        held.push(event);
+        if tells {
+            held.drain(..).for_each(|event| reporter.event(&event));
+        }
+    }
+    tells
 }
 
 /// Text without secrets.

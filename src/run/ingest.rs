@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, Place},
-    engine::{EngineError, Landing, LandingState, RelationKind, Replace, value},
+    engine::{EngineError, Landing, LandingState, Outcome, RelationKind, Replace, value},
     graph::AdapterConfig,
     ingest::{Adapter, FetchContext, Fetched, FetchedContent, IngestError, Parsed, RawResponse, raw_from_batch, raw_schema, raw_to_batch},
     names::RelationName,
@@ -73,6 +73,8 @@ struct Lane<'a> {
     raw: RelationName,
     state: LandingState,
     raw_state: LandingState,
+    /// What the last commit added to the ledger is in it.
+    ledger_sequence: u64,
     landed: u64,
     rejected: u64,
     pieces: u64,
@@ -91,6 +93,7 @@ impl<'a> Lane<'a> {
             table,
             state: LandingState::default(),
             raw_state: LandingState::default(),
+            ledger_sequence: 0,
             landed: 0,
             rejected: 0,
             pieces: 0,
@@ -98,7 +101,66 @@ impl<'a> Lane<'a> {
         };
         lane.state = lane.landing(&lane.table).await?;
         lane.raw_state = lane.landing(&lane.raw).await?;
+        lane.open_ledger().await?;
         Ok(lane)
+    }
+
+    /// The ledger as of the table's last commit: a run that was killed behind that commit did not get to write it.
+    async fn open_ledger(&mut self) -> Result<(), Diagnostics> {
+        let Some(keeper) = self.adapter.ledger() else { return Ok(()) };
+        let recalls = keeper.recalls();
+        let table = self.ledger_table();
+        let ledger = self.landing(&table).await?;
+        self.ledger_sequence = ledger.sequence;
+        if ledger.exists && ledger.sequence > self.state.sequence {
+            if self.state.exists {
+                let message = format!("`{table}` is ahead of `{}`", self.table);
+                return Err(self.fault(
+                    IngestError::new("ingest/ledger-ahead", message).help(format!(
+                        "the table was replaced or restored by hand; drop both tables to ingest from the beginning: {table}"
+                    )),
+                ));
+            }
+            // the table was dropped to take everything in anew
+            self.execute(&format!("drop table if exists {table}")).await?;
+            self.ledger_sequence = 0;
+            return Ok(());
+        }
+        self.write_ledger().await?;
+        let begun = self.state.position.as_deref().is_some_and(|p| !p.is_empty());
+        if recalls && begun && !self.task.context.options.full_refresh && self.ledger_sequence > 0 {
+            let outcome = self.execute(&format!("select * from {table}")).await?;
+            let Some(keeper) = self.adapter.ledger() else { return Ok(()) };
+            for batch in &outcome.batches {
+                keeper.recall(batch).map_err(|e| self.fault(e))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn ledger_table(&self) -> RelationName {
+        self.table.with_suffix("__files")
+    }
+
+    /// What the table's position adds to the ledger, unless the ledger has it. Always behind the table's commit: files that
+    /// the ledger knows have landed.
+    async fn write_ledger(&mut self) -> Result<(), Diagnostics> {
+        let sequence = self.state.sequence;
+        let Some(position) = self.state.position.clone().filter(|p| !p.is_empty() && sequence > self.ledger_sequence) else {
+            return Ok(());
+        };
+        let Some(keeper) = self.adapter.ledger() else { return Ok(()) };
+        if let Some(part) = keeper.part(&position, sequence).map_err(|e| self.fault(e))? {
+            let mut landing = self.landing_of(self.ledger_table(), part.batch.schema(), vec![part.batch], sequence, "");
+            landing.start_over = part.starts_over;
+            self.commit(landing).await?;
+            self.ledger_sequence = sequence;
+        }
+        Ok(())
+    }
+
+    async fn execute(&self, sql: &str) -> Result<Outcome, Diagnostics> {
+        self.task.context.deps.engine.session().execute(sql).await.map_err(|e| self.engine_fault(e))
     }
 
     async fn drain(&mut self, cx: &FetchContext) -> Result<(), Diagnostics> {
@@ -163,7 +225,7 @@ impl<'a> Lane<'a> {
     /// The raw responses that were kept, by the piece of work that fetched them.
     async fn kept(&self, filter: &str) -> Result<BTreeMap<i64, Vec<RawResponse>>, Diagnostics> {
         let sql = format!("select * from {} {filter}", self.raw);
-        let outcome = self.task.context.deps.engine.session().execute(&sql).await.map_err(|e| self.engine_fault(e))?;
+        let outcome = self.execute(&sql).await?;
         let mut pieces: BTreeMap<i64, Vec<RawResponse>> = BTreeMap::new();
         for batch in &outcome.batches {
             let sequences = batch.column_by_name("SEQUENCE").and_then(|c| c.as_primitive_opt::<Int64Type>());
@@ -257,6 +319,7 @@ impl<'a> Lane<'a> {
         self.commit(landing).await?;
         self.starts_over = false;
         self.state = LandingState { exists: true, sequence, position: Some(position) };
+        self.write_ledger().await?;
         self.landed += rows;
         self.pieces += 1;
         self.task.progress(self.summary());

@@ -13,6 +13,7 @@ mod custom;
 mod data_test;
 pub mod event;
 mod executor;
+mod export;
 mod freshness;
 mod function;
 mod hooks;

@@ -16,7 +16,7 @@ use super::{
     compile::QueryComment,
     data_test,
     event::{Batches, Event, LogLevel, NodeLabel, NodeResult, Status},
-    ingest, materialize, seed, snapshot, unit_test,
+    export, ingest, materialize, seed, snapshot, unit_test,
     warehouse::Catalog,
 };
 use crate::{
@@ -123,6 +123,10 @@ impl Task {
                 Action::Clone => clone::run(&self, &mut progress).await,
             },
         };
+        let ended = match ended {
+            Ok(status @ (Status::Success | Status::NoOp)) if self.exports() => export::run(&self, &mut progress).await.map(|()| status),
+            ended => ended,
+        };
         let status = match ended {
             Ok(status) => status,
             Err(Diagnostics(faults)) => {
@@ -170,6 +174,11 @@ impl Task {
             batches: progress.batches,
             fresh: progress.fresh,
         }
+    }
+
+    fn exports(&self) -> bool {
+        matches!(self.step.action, Action::Materialize | Action::Seed | Action::Ingest | Action::Snapshot)
+            && self.node.kind != ResourceType::Function
     }
 
     /// dbt's first line of a fault that is an ephemeral parent's own.

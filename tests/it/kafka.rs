@@ -174,3 +174,58 @@ fn following_commits_what_comes_until_it_is_stopped() {
     assert_eq!(process.wait().expect("it ends").code(), Some(0));
     expect_each_once(&sandbox, 250);
 }
+
+#[test]
+fn a_followed_build_takes_what_comes_through_the_models() {
+    let cluster = cluster("events", 2);
+    let sandbox =
+        project(&cluster, "          columns: {n: number, ts: number}\n          event_time: ts\n          partition_by: [event_date]\n");
+    sandbox.write(
+        "models/days.sql",
+        "{{ config(materialized='incremental', incremental_strategy='delete+insert', unique_key='event_date') }}\n\
+         select event_date, count(*) as plays, sum(n) as total from {{ source('streams', 'events') }}\n\
+         {% if is_incremental() %}where event_date in (select event_date from {{ source('streams', 'events') }} e\n\
+         left join {{ this }} d using (event_date) group by event_date having count(*) <> coalesce(max(d.plays), 0)){% endif %}\n\
+         group by event_date\n",
+    );
+    let send = |numbers: std::ops::Range<u64>, day: u64| {
+        let producer: BaseProducer =
+            ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).create().expect("a producer");
+        for n in numbers {
+            let payload = format!("{{\"n\":{n},\"ts\":{}}}", day * 86_400);
+            producer.send(BaseRecord::<(), _>::to("events").payload(&payload)).expect("sent");
+        }
+        producer.flush(Duration::from_secs(30)).expect("delivered");
+    };
+    send(0..10, 20_000);
+    let out = sandbox.path().join("out.txt");
+    let mut process = sandbox
+        .command(&["build", "--follow", "--every", "0.2"])
+        .stdin(Stdio::null())
+        .stdout(std::fs::File::create(&out).expect("a file"))
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let holds = |expect: Value| {
+        let deadline = Instant::now() + Duration::from_secs(120);
+        let sql = "select plays, total from days order by event_date";
+        loop {
+            let ran = sandbox.run(&["sql", "--output", "json", sql]);
+            if ran.code == Some(0) && serde_json::from_str::<Value>(&ran.out).expect("JSON") == expect {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{expect}: {ran:?}");
+        }
+    };
+    holds(json!([{"PLAYS": 10, "TOTAL": 45}]));
+    send(10..12, 20_001);
+    holds(json!([{"PLAYS": 10, "TOTAL": 45}, {"PLAYS": 2, "TOTAL": 21}]));
+    // an event that comes late is one of its own day
+    send(100..101, 20_000);
+    holds(json!([{"PLAYS": 11, "TOTAL": 145}, {"PLAYS": 2, "TOTAL": 21}]));
+    let interrupt = std::process::Command::new("kill").args(["-INT", &process.id().to_string()]).status().expect("a signal");
+    assert!(interrupt.success());
+    assert_eq!(process.wait().expect("it ends").code(), Some(0));
+    let told = std::fs::read_to_string(&out).expect("the lines");
+    assert!(!told.contains("nothing new"), "rounds without anything new are not told: {told}");
+}

@@ -8,6 +8,7 @@ mod compile;
 mod debug;
 mod deps;
 mod diff;
+mod following;
 mod freshness;
 pub(super) mod functions;
 mod init;
@@ -46,7 +47,8 @@ const LINEAGE: &str = "lineage.json";
 /// The exit code, or why there was nothing to run.
 pub(super) fn run(command: Command, config: &Config) -> Result<i32, Failure> {
     match command {
-        Command::Build(running) => nodes::run(Verb::Build, &running, config),
+        Command::Build { running, follow: false, .. } => nodes::run(Verb::Build, &running, config),
+        Command::Build { running, follow: true, every } => following::build(&running, every, config),
         Command::Run(running) => nodes::run(Verb::Run, &running, config),
         Command::Test(running) => nodes::run(Verb::Test, &running, config),
         Command::Seed(running) => nodes::run(Verb::Seed, &running, config),

@@ -37,6 +37,8 @@ pub(super) struct Extra {
     pub(super) batches: HashMap<NodeId, Vec<Batch>>,
     /// Sources go on until they are stopped.
     pub(super) follow: bool,
+    /// A run in which nothing happened tells nothing.
+    pub(super) only_changes: bool,
 }
 
 /// How long the end of a run waits for the warehouse's account of it.
@@ -138,12 +140,15 @@ pub(super) fn prepare(verb: Verb, running: &Running, extra: Extra, config: &Conf
 }
 
 pub(super) fn run_with(verb: Verb, running: &Running, extra: Extra, config: &Config) -> Result<i32, Failure> {
-    let follow = extra.follow;
+    let (follow, only_changes) = (extra.follow, extra.only_changes);
     let Prepared { project, workspace, plan, deps, options, target, events, received } = prepare(verb, running, extra, config)?;
 
     // not the one that ends at a closed pipe: `build | head` builds to its end
     let reporter = Reporter::new(config.report_options(verb.as_str()), Box::new(std::io::stdout()));
-    let printing = std::thread::spawn(move || report::follow(reporter, received));
+    let printing = std::thread::spawn(move || match only_changes {
+        true => report::follow_changes(reporter, received),
+        false => report::follow(reporter, received),
+    });
     let mut report = workspace.runtime.block_on(async {
         let cancellation = Cancellation::new();
         let signals = interrupt::cancel(&cancellation);
@@ -152,7 +157,11 @@ pub(super) fn run_with(verb: Verb, running: &Running, extra: Extra, config: &Con
         report
     });
     // the run has dropped its end of the channel, so what is left to print is finite
-    let _ = printing.join();
+    let told = printing.join().unwrap_or(true);
+    if only_changes && !told && report.fatal.is_none() {
+        workspace.end();
+        return Ok(if report.cancelled { interrupt::EXIT_CODE } else { 0 });
+    }
     // an account that does not tell is no fault of the run
     let costs = workspace.runtime.block_on(async {
         let asked = tokio::time::timeout(LONGEST_ACCOUNT, workspace.engine.costs()).await;

@@ -1,15 +1,18 @@
-//! The content of one file to rows; a record that does not fit is rejected with its file and line, the others go on.
+//! The content of one file to records, one after the other: CSV, JSON lines, JSON documents, Avro. No more of a file is in
+//! memory than the record, a JSON document excepted, which has no end before its end.
 
 use std::io::{BufRead, BufReader, Read};
 
-use percent_encoding::percent_decode_str;
-use serde_json::{Map, Value as Json};
+use apache_avro::Schema as AvroSchema;
+use flate2::read::MultiGzDecoder;
+use indexmap::IndexMap;
+use serde_json::Value as Json;
 
-use super::discovery::{Found, unreadable};
+use super::store::unreadable;
 use crate::ingest::{
-    IngestError, Parsed, Rejected,
-    columns::Columns,
-    rows::{Cell, RowBuilder, canonical},
+    IngestError,
+    columns::{ColumnType, type_of, wider},
+    kafka::avro,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,15 +22,24 @@ pub enum Format {
     JsonLines,
     /// A list of objects, or one object.
     Json,
+    Avro,
+    Parquet,
 }
 
 impl Format {
-    pub const ALL: [(&str, Self); 4] = [("csv", Self::Csv), ("jsonl", Self::JsonLines), ("ndjson", Self::JsonLines), ("json", Self::Json)];
+    pub const ALL: [(&str, Self); 6] = [
+        ("csv", Self::Csv),
+        ("jsonl", Self::JsonLines),
+        ("ndjson", Self::JsonLines),
+        ("json", Self::Json),
+        ("avro", Self::Avro),
+        ("parquet", Self::Parquet),
+    ];
 
-    /// By the end of the name, `.gz` aside.
-    fn of(name: &str) -> Option<Self> {
+    /// By the end of the name, that of the compression aside.
+    pub fn of(name: &str) -> Option<Self> {
         let name = name.to_ascii_lowercase();
-        let (_, extension) = name.strip_suffix(".gz").unwrap_or(&name).rsplit_once('.')?;
+        let (_, extension) = name.strip_suffix(Packing::of(&name).suffix(&name)).unwrap_or(&name).rsplit_once('.')?;
         match extension {
             "csv" | "tsv" => Some(Self::Csv),
             other => Self::ALL.iter().find(|(name, _)| *name == other).map(|(_, format)| *format),
@@ -35,9 +47,45 @@ impl Format {
     }
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    None,
+    Gzip,
+    Zstd,
+}
+
+impl Packing {
+    pub fn of(name: &str) -> Self {
+        let name = name.to_ascii_lowercase();
+        if name.ends_with(".gz") {
+            Self::Gzip
+        } else if name.ends_with(".zst") || name.ends_with(".zstd") {
+            Self::Zstd
+        } else {
+            Self::None
+        }
+    }
+
+    fn suffix(self, name: &str) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Gzip => ".gz",
+            Self::Zstd if name.ends_with(".zst") => ".zst",
+            Self::Zstd => ".zstd",
+        }
+    }
+
+    pub fn unpacked(self, content: Box<dyn Read + Send>) -> std::io::Result<Box<dyn Read + Send>> {
+        Ok(match self {
+            Self::None => content,
+            Self::Gzip => Box::new(MultiGzDecoder::new(BufReader::with_capacity(1 << 16, content))),
+            Self::Zstd => Box::new(zstd::stream::read::Decoder::new(content)?),
+        })
+    }
+}
+
 /// How files are read.
 pub struct Reading {
-    pub columns: Columns,
     /// `None`: by each file's name.
     pub format: Option<Format>,
     pub delimiter: u8,
@@ -45,220 +93,345 @@ pub struct Reading {
     pub null_values: Vec<String>,
     /// JSON pointer to the list of records in a JSON file.
     pub records: String,
+    /// Bytes of a JSON document, which is read as a whole.
+    pub largest_document: u64,
 }
 
-/// Rows of a batch; bounds what is in memory twice.
-const ROWS_PER_BATCH: usize = 65_536;
+/// A line that has no end within this many bytes is none.
+const LONGEST_LINE: u64 = 64 << 20;
 
-/// Where rows and rejects of one file go.
-struct Sink<'a> {
-    file: &'a Found,
-    columns: &'a Columns,
-    partitions: Vec<Cell>,
-    builder: RowBuilder,
-    parsed: &'a mut Parsed,
+/// Records that a guess of columns looks at.
+const SAMPLE: usize = 1000;
+
+pub enum Data {
+    Json(Json),
+    /// See [`Records::fields`].
+    Fields,
 }
 
-impl Sink<'_> {
-    fn push(&mut self, line: u64, cells: Result<Vec<Cell>, String>, record: impl FnOnce() -> String) -> Result<(), IngestError> {
-        match cells {
-            Ok(mut cells) => {
-                cells.extend(self.partitions.iter().cloned());
-                cells.push(self.file.shown.as_str().into());
-                cells.push(Cell::Int(line as i64));
-                self.builder.push(cells);
-                if self.builder.len() >= ROWS_PER_BATCH {
-                    self.flush()?;
+pub struct Record {
+    /// Counted from one; of formats without lines the number of the record.
+    pub line: u64,
+    pub data: Result<Data, String>,
+}
+
+pub struct Records {
+    shown: String,
+    source: Source,
+}
+
+/// Why a file could not be begun: line, reason, text.
+pub type Refused = (u64, String, String);
+
+type Bytes = Box<dyn Read + Send>;
+
+#[allow(clippy::large_enum_variant)] // one of them per open file
+enum Source {
+    Csv { reader: csv::Reader<BufReader<Bytes>>, record: csv::ByteRecord, header: Vec<String> },
+    Lines { reader: BufReader<Bytes>, line: u64, text: Vec<u8> },
+    Document { records: std::vec::IntoIter<Json>, line: u64, last: String },
+    Avro { reader: apache_avro::Reader<'static, Bytes>, schema: Box<AvroSchema>, line: u64 },
+    Ended { text: String },
+}
+
+impl Records {
+    /// `names` are the columns of CSV files without a header.
+    pub fn open(
+        shown: &str,
+        content: Bytes,
+        format: Format,
+        reading: &Reading,
+        names: &[String],
+    ) -> Result<Result<Self, Refused>, IngestError> {
+        let source = match format {
+            Format::Csv => csv_source(shown, content, reading, names)?,
+            Format::JsonLines => Ok(Source::Lines { reader: BufReader::with_capacity(1 << 18, content), line: 0, text: vec![] }),
+            Format::Json => document(shown, content, reading)?,
+            Format::Avro => match apache_avro::Reader::new(content) {
+                Ok(reader) => {
+                    let schema = Box::new(reader.writer_schema().clone());
+                    Ok(Source::Avro { reader, schema, line: 0 })
                 }
-            }
-            Err(reason) => self.parsed.rejected.push(Rejected { reason, position: self.at(line), record: record() }),
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<(), IngestError> {
-        self.parsed.batches.extend(self.builder.finish()?);
-        Ok(())
-    }
-
-    fn at(&self, line: u64) -> String {
-        format!("{}:{line}", self.file.shown)
-    }
-}
-
-impl Reading {
-    pub fn file(&self, file: &Found, content: impl Read, parsed: &mut Parsed) -> Result<(), IngestError> {
-        let whole = |reason: String, parsed: &mut Parsed| {
-            parsed.rejected.push(Rejected { reason, position: file.shown.clone(), record: String::new() });
+                Err(e) => Err((0, format!("not an Avro file: {e}"), String::new())),
+            },
+            Format::Parquet => Err((0, "read by columns, not by records".into(), String::new())),
         };
-        let Some(format) = self.format.or_else(|| Format::of(&file.shown)) else {
-            whole("its name does not tell its format (`csv`, `jsonl` or `json`), and the setting `format` is not given".into(), parsed);
-            return Ok(());
-        };
-        let partitions = match self.partitions(&file.shown) {
-            Ok(cells) => cells,
-            Err(reason) => {
-                whole(reason, parsed);
-                return Ok(());
-            }
-        };
-        let builder = RowBuilder::new(self.columns.schema());
-        let mut sink = Sink { file, columns: &self.columns, partitions, builder, parsed };
-        match format {
-            Format::Csv => self.csv(content, &mut sink)?,
-            Format::JsonLines => json_lines(content, &mut sink)?,
-            Format::Json => self.json(content, &mut sink)?,
-        }
-        sink.flush()
+        Ok(source.map(|source| Self { shown: shown.to_owned(), source }))
     }
 
-    /// Values of the `key=value` folders.
-    fn partitions(&self, shown: &str) -> Result<Vec<Cell>, String> {
-        let folders: Vec<(&str, &str)> = shown.split('/').filter_map(|part| part.split_once('=')).collect();
-        let cells = self.columns.partitions.iter().map(|column| {
-            let found = folders.iter().find(|(key, _)| key.eq_ignore_ascii_case(&column.name));
-            let Some((_, value)) = found else { return Err(format!("its path has no folder `{}=...`", column.name)) };
-            if *value == "__HIVE_DEFAULT_PARTITION__" {
-                return Ok(Cell::Null);
-            }
-            let value = percent_decode_str(value).decode_utf8().map_err(|_| format!("its folder `{value}` is not UTF-8"))?;
-            column.column_type.cell(&value).map_err(|why| format!("its folder `{}`: {why}", column.name))
-        });
-        cells.collect()
+    pub fn header(&self) -> Option<&[String]> {
+        match &self.source {
+            Source::Csv { header, .. } => Some(header),
+            _ => None,
+        }
     }
 
-    fn csv(&self, content: impl Read, sink: &mut Sink<'_>) -> Result<(), IngestError> {
-        let tab = sink.file.shown.trim_end_matches(".gz").ends_with(".tsv") && self.delimiter == b',';
-        let mut reader = csv::ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .delimiter(if tab { b'\t' } else { self.delimiter })
-            .from_reader(BufReader::new(content));
-        let mut record = csv::ByteRecord::new();
-        // of each column of ours, its place in the file
-        let mut places: Option<(Vec<usize>, Vec<String>)> = None;
-        if !self.header {
-            places = Some(((0..sink.columns.own.len()).collect(), sink.columns.own.iter().map(|c| c.name.clone()).collect()));
+    pub fn avro_schema(&self) -> Option<&AvroSchema> {
+        match &self.source {
+            Source::Avro { schema, .. } => Some(schema),
+            _ => None,
         }
-        loop {
-            match reader.read_byte_record(&mut record) {
-                Ok(true) => {}
-                Ok(false) => return Ok(()),
+    }
+
+    /// Of the last record, when it is [`Data::Fields`].
+    pub fn fields(&self) -> Option<&csv::ByteRecord> {
+        match &self.source {
+            Source::Csv { record, .. } => Some(record),
+            _ => None,
+        }
+    }
+
+    /// The last record as it stands in the file.
+    pub fn text(&self) -> String {
+        match &self.source {
+            Source::Csv { record, .. } => record.iter().map(String::from_utf8_lossy).collect::<Vec<_>>().join(","),
+            Source::Lines { text, .. } => String::from_utf8_lossy(text.trim_ascii()).into_owned(),
+            Source::Document { last, .. } => last.clone(),
+            Source::Avro { .. } => String::new(),
+            Source::Ended { text } => text.clone(),
+        }
+    }
+
+    /// The next record. One that cannot be read is told with its reason; a file that breaks off ends with one.
+    pub fn next(&mut self) -> Result<Option<Record>, IngestError> {
+        match &mut self.source {
+            Source::Csv { reader, record, .. } => match reader.read_byte_record(record) {
+                Ok(true) => {
+                    let line = record.position().map_or(0, csv::Position::line);
+                    let is_text = record.iter().all(|field| std::str::from_utf8(field).is_ok());
+                    Ok(Some(Record { line, data: if is_text { Ok(Data::Fields) } else { Err("not UTF-8".into()) } }))
+                }
+                Ok(false) => Ok(None),
                 Err(e) => match e.into_kind() {
-                    csv::ErrorKind::Io(e) => return broken(sink, &e, record.position().map_or(0, csv::Position::line)),
-                    other => {
-                        let line = reader.position().line();
-                        sink.push(line, Err(format!("{other:?}")), String::new)?;
-                        continue;
+                    csv::ErrorKind::Io(e) => {
+                        let line = record.position().map_or(0, csv::Position::line);
+                        self.breaks_off(&e, line)
                     }
+                    other => Ok(Some(Record { line: reader.position().line(), data: Err(format!("{other:?}")) })),
                 },
-            }
-            let line = record.position().map_or(0, csv::Position::line);
-            let fields: Result<Vec<&str>, _> = record.iter().map(std::str::from_utf8).collect();
-            let text = || record.iter().map(String::from_utf8_lossy).collect::<Vec<_>>().join(",");
-            let Ok(mut fields) = fields else {
-                sink.push(line, Err("not UTF-8".into()), text)?;
-                continue;
-            };
-            let Some((places, header)) = &places else {
-                if let Some(first) = fields.first_mut() {
-                    *first = first.trim_start_matches('\u{feff}');
-                }
-                match header_places(sink.columns, &fields) {
-                    Ok(found) => places = Some((found, fields.iter().map(|f| f.trim().to_owned()).collect())),
-                    Err(reason) => {
-                        sink.push(line, Err(reason), text)?;
-                        return Ok(()); // without its header no row of the file means anything
+            },
+            Source::Lines { reader, line, text } => loop {
+                text.clear();
+                *line += 1;
+                match (&mut *reader).take(LONGEST_LINE).read_until(b'\n', text) {
+                    Ok(0) => return Ok(None),
+                    Ok(n) if n as u64 == LONGEST_LINE && text.last() != Some(&b'\n') => {
+                        let e = std::io::Error::new(std::io::ErrorKind::InvalidData, format!("a line of more than {LONGEST_LINE} bytes"));
+                        let line = *line;
+                        return self.breaks_off(&e, line);
+                    }
+                    Ok(_) => {}
+                    Err(e) => {
+                        let line = *line;
+                        return self.breaks_off(&e, line);
                     }
                 }
-                continue;
-            };
-            let cells = if fields.len() != header.len() {
-                Err(format!("{} fields under {} columns", fields.len(), header.len()))
-            } else if sink.columns.is_payload() {
-                let object: Map<String, Json> =
-                    header.iter().zip(&fields).map(|(name, field)| (name.clone(), self.csv_json(field))).collect();
-                Ok(vec![canonical(&Json::Object(object)).into()])
-            } else {
-                let own = sink.columns.own.iter().zip(places);
-                own.map(|(column, place)| match fields[*place] {
-                    field if self.null_values.iter().any(|null| null == field) => Ok(Cell::Null),
-                    field => column.column_type.cell(field).map_err(|why| format!("column `{}`: {why}", column.name)),
-                })
-                .collect()
-            };
-            sink.push(line, cells, text)?;
-        }
-    }
-
-    fn csv_json(&self, field: &str) -> Json {
-        if self.null_values.iter().any(|null| null == field) { Json::Null } else { field.into() }
-    }
-
-    fn json(&self, mut content: impl Read, sink: &mut Sink<'_>) -> Result<(), IngestError> {
-        let mut bytes = vec![];
-        if let Err(e) = content.read_to_end(&mut bytes) {
-            return broken(sink, &e, 0);
-        }
-        let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
-        let value: Json = match serde_json::from_slice(text) {
-            Ok(value) => value,
-            Err(e) => {
-                let beginning = || String::from_utf8_lossy(&text[..text.len().min(2000)]).into_owned();
-                return sink.push(e.line() as u64, Err(format!("not JSON: {e}")), beginning);
-            }
-        };
-        let records = match value.pointer(&self.records) {
-            Some(Json::Array(records)) => records.as_slice(),
-            Some(one @ Json::Object(_)) => std::slice::from_ref(one),
-            _ => {
-                let reason = format!("`{}` is neither a list nor an object", self.records);
-                return sink.push(1, Err(reason), String::new);
-            }
-        };
-        for (index, record) in records.iter().enumerate() {
+                let trimmed = match *line {
+                    1 => text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text[..]),
+                    _ => &text[..],
+                }
+                .trim_ascii();
+                if trimmed.is_empty() {
+                    continue;
+                }
+                let data = serde_json::from_slice::<Json>(trimmed).map(Data::Json).map_err(|e| format!("not JSON: {e}"));
+                return Ok(Some(Record { line: *line, data }));
+            },
             // a list has no lines of its own: its records are counted
-            sink.push(index as u64 + 1, sink.columns.json_row(record), || record.to_string())?;
+            Source::Document { records, line, last } => Ok(records.next().map(|record| {
+                *line += 1;
+                *last = if record.is_object() { String::new() } else { record.to_string() };
+                Record { line: *line, data: Ok(Data::Json(record)) }
+            })),
+            Source::Avro { reader, schema, line } => match reader.next() {
+                None => Ok(None),
+                Some(Ok(value)) => {
+                    *line += 1;
+                    Ok(Some(Record { line: *line, data: Ok(Data::Json(avro::json(value, Some(schema)))) }))
+                }
+                Some(Err(e)) => {
+                    let line = *line + 1;
+                    self.source = Source::Ended { text: String::new() };
+                    Ok(Some(Record { line, data: Err(format!("the file breaks off: {e}")) }))
+                }
+            },
+            Source::Ended { .. } => Ok(None),
         }
-        Ok(())
+    }
+
+    /// A file whose bytes end in the middle (a truncated archive): what was read counts, the rest is a reject. An error of
+    /// the disk is not the file's and fails the source.
+    fn breaks_off(&mut self, error: &std::io::Error, line: u64) -> Result<Option<Record>, IngestError> {
+        let reason = broken(&self.shown, error)?;
+        self.source = Source::Ended { text: String::new() };
+        Ok(Some(Record { line, data: Err(reason) }))
     }
 }
 
-fn json_lines(content: impl Read, sink: &mut Sink<'_>) -> Result<(), IngestError> {
-    let mut reader = BufReader::with_capacity(1 << 18, content);
+fn broken(shown: &str, error: &std::io::Error) -> Result<String, IngestError> {
+    use std::io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
+    match error.kind() {
+        // of these the archive's decoders make their faults
+        InvalidData | InvalidInput | UnexpectedEof | Other => Ok(format!("the file breaks off: {error}")),
+        _ => Err(unreadable(shown, error)),
+    }
+}
+
+fn csv_source(shown: &str, content: Bytes, reading: &Reading, names: &[String]) -> Result<Result<Source, Refused>, IngestError> {
+    let bare = shown.to_ascii_lowercase();
+    let bare = bare.strip_suffix(Packing::of(&bare).suffix(&bare)).unwrap_or(&bare).to_owned();
+    let tab = bare.ends_with(".tsv") && reading.delimiter == b',';
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .delimiter(if tab { b'\t' } else { reading.delimiter })
+        .from_reader(BufReader::new(content));
+    let mut record = csv::ByteRecord::new();
+    let mut header = names.to_vec();
+    if reading.header {
+        match reader.read_byte_record(&mut record) {
+            Ok(true) => {}
+            Ok(false) => return Ok(Ok(Source::Ended { text: String::new() })),
+            Err(e) => {
+                return match e.into_kind() {
+                    csv::ErrorKind::Io(e) => Ok(Err((1, broken(shown, &e)?, String::new()))),
+                    other => Ok(Err((1, format!("{other:?}"), String::new()))),
+                };
+            }
+        }
+        let fields: Result<Vec<&str>, _> = record.iter().map(std::str::from_utf8).collect();
+        let Ok(fields) = fields else { return Ok(Err((1, "the header is not UTF-8".into(), String::new()))) };
+        header = fields.iter().map(|f| f.trim_start_matches('\u{feff}').trim().to_owned()).collect();
+    }
+    Ok(Ok(Source::Csv { reader, record, header }))
+}
+
+fn document(shown: &str, content: Bytes, reading: &Reading) -> Result<Result<Source, Refused>, IngestError> {
     let mut bytes = vec![];
-    for line in 1.. {
-        bytes.clear();
-        match reader.read_until(b'\n', &mut bytes) {
-            Ok(0) => break,
-            Ok(_) => {}
-            Err(e) => return broken(sink, &e, line),
-        }
-        let text = if line == 1 { bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes) } else { &bytes };
-        let text = text.trim_ascii();
-        if text.is_empty() {
-            continue;
-        }
-        let cells = match serde_json::from_slice::<Json>(text) {
-            Ok(record) => sink.columns.json_row(&record),
-            Err(e) => Err(format!("not JSON: {e}")),
-        };
-        sink.push(line, cells, || String::from_utf8_lossy(text).into_owned())?;
+    if let Err(e) = content.take(reading.largest_document + 1).read_to_end(&mut bytes) {
+        return Ok(Err((0, broken(shown, &e)?, String::new())));
     }
-    Ok(())
+    if bytes.len() as u64 > reading.largest_document {
+        let limit = reading.largest_document >> 20;
+        return Ok(Err((0, format!("a JSON document of more than {limit} MB: JSON lines are read piece by piece"), String::new())));
+    }
+    let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
+    let mut value: Json = match serde_json::from_slice(text) {
+        Ok(value) => value,
+        Err(e) => {
+            let beginning = String::from_utf8_lossy(&text[..text.len().min(2000)]).into_owned();
+            return Ok(Err((e.line() as u64, format!("not JSON: {e}"), beginning)));
+        }
+    };
+    let records = match value.pointer_mut(&reading.records).map(Json::take) {
+        Some(Json::Array(records)) => records,
+        Some(one @ Json::Object(_)) => vec![one],
+        _ => return Ok(Err((1, format!("`{}` is neither a list nor an object", reading.records), String::new()))),
+    };
+    Ok(Ok(Source::Document { records: records.into_iter(), line: 0, last: String::new() }))
 }
 
-/// A file whose bytes end in the middle (a truncated archive): what was read counts, the rest is a reject. An error
-/// of the disk is not the file's and fails the source.
-fn broken(sink: &mut Sink<'_>, error: &std::io::Error, line: u64) -> Result<(), IngestError> {
-    use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
-    if matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof) {
-        return sink.push(line, Err(format!("the file breaks off: {error}")), String::new);
+/// The columns that the first records ask for, in the order in which they come.
+pub fn sample(records: &mut Records, null_values: &[String]) -> Result<IndexMap<String, ColumnType>, IngestError> {
+    let mut found: IndexMap<String, Option<ColumnType>> = IndexMap::new();
+    if let Some(schema) = records.avro_schema() {
+        return Ok(avro::columns(schema).into_iter().collect());
     }
-    Err(unreadable(sink.file, error))
+    let header: Vec<String> = records.header().unwrap_or_default().to_vec();
+    for name in &header {
+        found.insert(name.clone(), None);
+    }
+    for _ in 0..SAMPLE {
+        let Some(record) = records.next()? else { break };
+        match record.data {
+            Ok(Data::Json(Json::Object(object))) => {
+                for (field, value) in &object {
+                    let known = found.entry(field.clone()).or_insert(None);
+                    *known = joined(*known, type_of(value));
+                }
+            }
+            Ok(Data::Fields) => {
+                for (name, field) in header.iter().zip(records.fields().into_iter().flatten()) {
+                    let text = String::from_utf8_lossy(field);
+                    if !null_values.iter().any(|null| *null == text)
+                        && let Some(known) = found.get_mut(name)
+                    {
+                        *known = joined(*known, Some(type_of_text(text.trim())));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    // what was null in all of them may become anything
+    Ok(found.into_iter().map(|(name, t)| (name, t.unwrap_or(ColumnType::Text))).collect())
 }
 
-fn header_places(columns: &Columns, header: &[&str]) -> Result<Vec<usize>, String> {
-    let place = |name: &str| header.iter().position(|h| h.trim().eq_ignore_ascii_case(name.trim_matches('"')));
-    columns.own.iter().map(|c| place(&c.name).ok_or_else(|| format!("the header has no column `{}`", c.name))).collect()
+fn joined(a: Option<ColumnType>, b: Option<ColumnType>) -> Option<ColumnType> {
+    match (a, b) {
+        (Some(ColumnType::Date), Some(ColumnType::Timestamp)) | (Some(ColumnType::Timestamp), Some(ColumnType::Date)) => {
+            Some(ColumnType::Timestamp)
+        }
+        (Some(a), Some(b)) => Some(wider(a, b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// Numbers with leading zeros are codes, not numbers.
+fn type_of_text(text: &str) -> ColumnType {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let is_code = digits.len() > 1 && digits.starts_with('0') && !digits.starts_with("0.");
+    if is_code || text.is_empty() {
+        return ColumnType::Text;
+    }
+    if digits.bytes().all(|b| b.is_ascii_digit()) && text.parse::<i64>().is_ok() {
+        return ColumnType::Integer;
+    }
+    if digits.starts_with(|c: char| c.is_ascii_digit()) && text.parse::<f64>().is_ok() {
+        return ColumnType::Float;
+    }
+    if text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false") {
+        return ColumnType::Boolean;
+    }
+    for guess in [ColumnType::Date, ColumnType::Timestamp] {
+        if digits.starts_with(|c: char| c.is_ascii_digit()) && guess.cell(text).is_ok() {
+            return guess;
+        }
+    }
+    ColumnType::Text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_formats_and_texts_tell_types() {
+        for (name, format) in [
+            ("a/b.CSV", Some(Format::Csv)),
+            ("b.tsv.gz", Some(Format::Csv)),
+            ("b.jsonl.zst", Some(Format::JsonLines)),
+            ("b.json.zstd", Some(Format::Json)),
+            ("b.parquet", Some(Format::Parquet)),
+            ("b.avro", Some(Format::Avro)),
+            ("b.gz", None),
+            ("b", None),
+        ] {
+            assert_eq!(Format::of(name), format, "{name}");
+        }
+        for (text, expect) in [
+            ("12", ColumnType::Integer),
+            ("-3", ColumnType::Integer),
+            ("007", ColumnType::Text),
+            ("0.5", ColumnType::Float),
+            ("1e3", ColumnType::Float),
+            ("nan", ColumnType::Text),
+            ("TRUE", ColumnType::Boolean),
+            ("2025-02-27", ColumnType::Date),
+            ("2025-02-27 10:00:00", ColumnType::Timestamp),
+            ("", ColumnType::Text),
+        ] {
+            assert_eq!(type_of_text(text), expect, "{text}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use datafusion::arrow::util::pretty::pretty_format_batches;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::ingest::{registry, settings::tests::config};
+use crate::ingest::{FetchedContent, registry, settings::tests::config};
 
 struct Folder(tempfile::TempDir);
 
@@ -99,7 +99,7 @@ async fn every_format_lands_with_file_and_line() {
     in/day=2025-02-27/b.jsonl:4 | not JSON: EOF while parsing a value at line 1 column 9 | {"title":
     in/day=2025-02-27/b.jsonl:5 | not an object | [1]
     in/day=2025-02-28/f.csv:1 | the header has no column `TITLE` | name,rank
-    in/day=2025-02-28/g.parquet | its name does not tell its format (`csv`, `jsonl` or `json`), and the setting `format` is not given
+    in/day=2025-02-28/g.parquet | its name does not tell its format (`csv`, `jsonl`, `json`, `avro` or `parquet`), and the setting `format` is not given
     in/day=2025-02-28/h.json:1 | not JSON: EOF while parsing a value at line 1 column 10 | {"title":
     in/day=2025-03-02/cut.tsv.gz:2 | the file breaks off: incomplete deflate stream
     in/day=2025-03-03/latin.csv:2 | not UTF-8 | na�ve,1

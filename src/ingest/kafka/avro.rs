@@ -67,7 +67,7 @@ fn column_type(schema: &Schema) -> ColumnType {
 }
 
 /// `schema` is the value's own where it is known: a decimal's scale stands only there.
-fn json(value: Value, schema: Option<&Schema>) -> Json {
+pub fn json(value: Value, schema: Option<&Schema>) -> Json {
     let moment =
         |at: Option<DateTime<chrono::Utc>>| at.map_or(Json::Null, |at| at.naive_utc().format("%Y-%m-%dT%H:%M:%S%.f").to_string().into());
     match value {

@@ -25,19 +25,11 @@ use super::{
 use crate::{
     ingest::{
         IngestError, Parsed, Rejected,
-        columns::{Column, ColumnType, Columns},
+        columns::{Column, ColumnType, Columns, Unknown, type_of, wider},
         rows::{Cell, RowBuilder, canonical},
     },
-    names::{Identifier, SemiStructured},
+    names::Identifier,
 };
-
-/// What becomes of a field that no column takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unknown {
-    Ignore,
-    Evolve,
-    Reject,
-}
 
 /// The columns of the landing table.
 pub struct Layout {
@@ -327,28 +319,4 @@ fn headers(message: &Message) -> String {
         }
     }
     canonical(&Json::Object(map))
-}
-
-/// The column type that a value asks for; a null asks for none.
-fn type_of(value: &Json) -> Option<ColumnType> {
-    Some(match value {
-        Json::Null => return None,
-        Json::Bool(_) => ColumnType::Boolean,
-        Json::Number(n) if n.is_i64() => ColumnType::Integer,
-        Json::Number(_) => ColumnType::Float,
-        Json::String(_) => ColumnType::Text,
-        Json::Array(_) => ColumnType::Semi(SemiStructured::Array),
-        Json::Object(_) => ColumnType::Semi(SemiStructured::Object),
-    })
-}
-
-/// A type that holds the values of both.
-fn wider(a: ColumnType, b: ColumnType) -> ColumnType {
-    use ColumnType::{Float, Integer, Semi, Text};
-    match (a, b) {
-        (a, b) if a == b => a,
-        (Integer, Float) | (Float, Integer) => Float,
-        (Semi(_), _) | (_, Semi(_)) => Semi(SemiStructured::Variant),
-        _ => Text,
-    }
 }

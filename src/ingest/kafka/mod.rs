@@ -6,7 +6,7 @@
 //!
 //! Settings are `settings`', the wire `consumer`'s, bytes to cells `decode`'s.
 
-mod avro;
+pub(super) mod avro;
 mod consumer;
 mod decode;
 mod position;

@@ -7,15 +7,11 @@ use datafusion::arrow::datatypes::{DataType, Field};
 use rdkafka::ClientConfig;
 use serde_json::Value as Json;
 
-use super::{
-    decode::{Layout, Unknown},
-    position::Offsets,
-    schema_registry::SchemaRegistry,
-};
+use super::{decode::Layout, position::Offsets, schema_registry::SchemaRegistry};
 use crate::{
     diagnostic::Diagnostic,
     ingest::{
-        columns,
+        columns::{self, Unknown},
         http::HttpSettings,
         registry::AdapterEnv,
         rows::{column, semi_structured, timestamp},
