@@ -70,6 +70,8 @@ impl Files {
     pub fn stamp(&self, path: &Path) -> Option<Stamp> {
         match self {
             Self::Disk => std::fs::metadata(path).ok().and_then(|m| Stamp::of(&m)),
+            Self::Unsaved(files) if files.contains_key(path) => None,
+            Self::Unsaved(_) => Self::Disk.stamp(path),
             Self::Memory(_) => None,
         }
     }

@@ -11,10 +11,11 @@ use std::{
 };
 
 use ::datafusion::arrow::{array::AsArray, compute::cast, datatypes::DataType};
+use indexmap::IndexMap;
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
-use super::{Link, lease::Lease, literal, session::collect};
+use super::{Link, lease::Lease, literal, session::collect, together::Together};
 use crate::{
     engine::{EngineError, Outcome, value},
     names::{Identifier, RelationName, SchemaName},
@@ -36,13 +37,22 @@ pub(super) struct Ledger {
     made: OnceCell<()>,
     entries: Mutex<Option<HashMap<RelationName, Entry>>>,
     memory: OnceCell<Mutex<HashMap<String, String>>>,
+    records: Together<(RelationName, Entry)>,
+    verdicts: Together<(String, String)>,
 }
 
 impl Ledger {
     pub(super) fn new(link: &Arc<Link>) -> Self {
         let settings = &link.settings;
         let schema = SchemaName::new(Identifier::parse(&settings.database), Identifier::parse(&settings.state_schema));
-        Self { schema, made: OnceCell::new(), entries: Mutex::new(None), memory: OnceCell::new() }
+        Self {
+            schema,
+            made: OnceCell::new(),
+            entries: Mutex::new(None),
+            memory: OnceCell::new(),
+            records: Together::default(),
+            verdicts: Together::default(),
+        }
     }
 
     fn relations(&self) -> RelationName {
@@ -112,26 +122,23 @@ impl Ledger {
         }
     }
 
-    /// Records a relation, whatever was recorded before.
+    /// Records a relation, whatever was recorded before. Not within a transaction: the statement may be another node's.
     pub(super) async fn write(&self, lease: &mut Lease, relation: &RelationName, entry: &Entry) -> Result<(), EngineError> {
-        let (name, values) = (literal(&relation.to_string()), values(entry));
-        let sql = format!(
-            "merge into {} as d using (select {name} as RELATION) as s on d.RELATION = s.RELATION \
-             when matched then update set VERSION = {}, WRITTEN_AT = current_timestamp(), PROPERTIES = {}, SEQUENCE = {}, POSITION = {} \
-             when not matched then insert (RELATION, VERSION, WRITTEN_AT, PROPERTIES, SEQUENCE, POSITION) \
-             values ({name}, {}, current_timestamp(), {}, {}, {})",
-            self.relations(),
-            values[0],
-            values[1],
-            values[2],
-            values[3],
-            values[0],
-            values[1],
-            values[2],
-            values[3],
-        );
-        lease.run(&sql).await?;
-        Ok(())
+        let row = (relation.clone(), entry.clone());
+        let write = |rows: Vec<(RelationName, Entry)>| async move {
+            let given: Vec<String> = newest(rows).iter().map(|(relation, entry)| selected(relation, entry)).collect();
+            let sql = format!(
+                "merge into {} as d using ({}) as s on d.RELATION = s.RELATION \
+                 when matched then update set VERSION = s.VERSION, WRITTEN_AT = current_timestamp(), PROPERTIES = s.PROPERTIES, \
+                 SEQUENCE = s.SEQUENCE, POSITION = s.POSITION \
+                 when not matched then insert (RELATION, VERSION, WRITTEN_AT, PROPERTIES, SEQUENCE, POSITION) \
+                 values (s.RELATION, s.VERSION, current_timestamp(), s.PROPERTIES, s.SEQUENCE, s.POSITION)",
+                self.relations(),
+                given.join(" union all ")
+            );
+            lease.run(&sql).await.map(|_| ())
+        };
+        self.records.write(row, write).await
     }
 
     /// Records a relation within a transaction, if it is still what `before` says; else somebody else changed it meanwhile.
@@ -208,13 +215,19 @@ impl Ledger {
             return Ok(());
         }
         self.ready(link).await?;
-        let (key_, text_) = (literal(key), literal(text));
-        let sql = format!(
-            "merge into {} as d using (select {key_} as KEY) as s on d.KEY = s.KEY when matched then update set VERDICT = {text_} \
-             when not matched then insert (KEY, VERDICT) values ({key_}, {text_})",
-            self.memory()
-        );
-        Lease::new(link).run(&sql).await?;
+        let write = |rows: Vec<(String, String)>| async move {
+            let rows: BTreeMap<String, String> = rows.into_iter().collect();
+            let given: Vec<String> =
+                rows.iter().map(|(key, text)| format!("select {} as KEY, {} as VERDICT", literal(key), literal(text))).collect();
+            let sql = format!(
+                "merge into {} as d using ({}) as s on d.KEY = s.KEY when matched then update set VERDICT = s.VERDICT \
+                 when not matched then insert (KEY, VERDICT) values (s.KEY, s.VERDICT)",
+                self.memory(),
+                given.join(" union all ")
+            );
+            Lease::new(link).run(&sql).await.map(|_| ())
+        };
+        self.verdicts.write((key.to_owned(), text.to_owned()), write).await?;
         known.lock().insert(key.to_owned(), text.to_owned());
         Ok(())
     }
@@ -227,6 +240,19 @@ impl Ledger {
 
 pub(super) fn is_missing(error: &EngineError) -> bool {
     error.code == "engine/unknown-table"
+}
+
+/// A MERGE takes one row per key: the last one counts.
+fn newest(rows: Vec<(RelationName, Entry)>) -> IndexMap<RelationName, Entry> {
+    rows.into_iter().collect()
+}
+
+fn selected(relation: &RelationName, entry: &Entry) -> String {
+    let [version, properties, sequence, position] = values(entry);
+    format!(
+        "select {} as RELATION, {version} as VERSION, {properties} as PROPERTIES, {sequence} as SEQUENCE, {position}::varchar as POSITION",
+        literal(&relation.to_string())
+    )
 }
 
 fn values(entry: &Entry) -> [String; 4] {

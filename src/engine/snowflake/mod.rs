@@ -36,6 +36,7 @@ mod session;
 mod settings;
 mod stage;
 mod text;
+mod together;
 mod transport;
 mod upkeep;
 mod upload;
