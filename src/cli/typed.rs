@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, OnceLock, atomic::AtomicBool},
 };
 
 use serde_json::{Value as Json, json};
@@ -19,7 +19,9 @@ use crate::{
     diagnostic::{Diagnostics, Place},
     engine::datafusion::{LocalEngine, LocalOptions},
     lineage::{Origin, Way},
+    names::{NodeId, ResourceType},
     project::{self, LoadOptions, Project},
+    run::Foresight,
     typing::{self, ColumnType, Memory, Rules, Tools, TypedNode, Typing},
 };
 
@@ -101,6 +103,25 @@ impl Typist {
             memory: Arc::clone(&self.memory),
         })
     }
+}
+
+/// What the inputs of unit tests look like before anything is built: typed at the first question, with all they are made from.
+pub(super) fn foresight(project: &Arc<Project>) -> Foresight {
+    let project = Arc::clone(project);
+    let known: OnceLock<HashMap<NodeId, Arc<TypedNode>>> = OnceLock::new();
+    Arc::new(move |id| {
+        let known = known.get_or_init(|| foresee(&project).unwrap_or_default());
+        let columns = &known.get(id)?.columns;
+        Some(columns.iter().map(|c| (c.name.clone(), c.data_type.clone())).collect())
+    })
+}
+
+/// `None` where the warehouse cannot be opened for planning.
+fn foresee(project: &Arc<Project>) -> Option<HashMap<NodeId, Arc<TypedNode>>> {
+    let mut typist = Typist::new().ok()?;
+    let tools = typist.tools(project, &Arc::default()).ok()?;
+    let tests = project.graph.nodes().filter(|n| n.kind == ResourceType::UnitTest);
+    Some(typing::columns(project, &tools, tests.flat_map(|t| t.depends_on.clone())))
 }
 
 /// Column lineage of all typed nodes: `target/lineage.json`.

@@ -102,6 +102,10 @@ fn in_expression(text: &str, region: Range<usize>, offset: usize) -> Spot {
             }
             continue;
         }
+        // what stands behind the cursor closes nothing before it
+        if at == offset && !matches!(c, '\'' | '"') {
+            break;
+        }
         match c {
             '\'' | '"' => {
                 let start = at + 1;
@@ -201,6 +205,7 @@ mod tests {
             ("from {{ ref('st|", "ref(>st<)"),
             ("from {{ ref('|\nwhere {{ x }}", "ref(><)"),
             ("from {{ source('raw', '|') }}", "source(raw><)"),
+            ("{{ config(|) }}", "{. in config}"),
             ("{{ config(materialized='ta|ble') }}", "config( materialized=>table<)"),
             ("{{ config(unique_key='id', materialized='|') }}", "config(id materialized=><)"),
             ("{{ dbt_utils.st|ar(ref('a')) }}", "{dbt_utils.star in }"),

@@ -110,7 +110,7 @@ fn meant<'a>(path: &Path, text: &str, offset: usize, snapshot: &'a Snapshot) -> 
 fn in_entry<'a>(text: &str, offset: usize, snapshot: &'a Snapshot) -> Option<Meant<'a>> {
     let entry = entry::at(text, offset)?;
     let inside = entry.value.contains(&offset) || entry.value.end == offset;
-    if entry.key == "" && inside && matches!(entry.list(), "tests" | "data_tests") {
+    if entry.key.is_empty() && inside && matches!(entry.list(), "tests" | "data_tests") {
         let (package, name) = text[entry.value].split_once('.').map_or((None, None), |(p, n)| (Some(p), Some(n)));
         let name = name.or_else(|| text.get(entry::at(text, offset)?.value))?;
         return snapshot.find_macro(package, &format!("test_{name}")).map(Meant::Macro);

@@ -114,7 +114,7 @@ pub(super) fn at(text: &str, offset: usize) -> Option<Entry> {
     for (at, range) in ranges[..=row].iter().enumerate().rev() {
         let Some(l) = line(text, range.clone()) else { continue };
         let own = at == row;
-        if !own && !in_list && l.indent == column || own {
+        if own || !in_list && l.indent == column {
             name = called(&l).or(name);
         } else if l.indent < column || in_list && l.dash.is_none() && l.indent <= column {
             if l.dash.is_some_and(|d| in_list && d == column) {

@@ -97,8 +97,8 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
             (Some(Kind::Quoted), at + rest[1..].find('"').map_or(line, |q| q + 2).min(line))
         } else if rest.starts_with("--") || rest.starts_with("//") {
             (Some(Kind::Comment), at + rest.find('\n').unwrap_or(rest.len()))
-        } else if rest.starts_with("/*") {
-            (Some(Kind::Comment), at + rest[2..].find("*/").map_or(rest.len(), |e| e + 4))
+        } else if let Some(body) = rest.strip_prefix("/*") {
+            (Some(Kind::Comment), at + body.find("*/").map_or(rest.len(), |e| e + 4))
         } else if is_word(c) {
             (Some(Kind::Word), at + rest.find(|c| !is_word(c)).unwrap_or(rest.len()))
         } else if c.is_whitespace() {

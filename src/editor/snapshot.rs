@@ -44,9 +44,8 @@ fn same(stored: &str, written: &str) -> bool {
 
 /// A stored name as SQL has it.
 fn spelled(stored: &str) -> String {
-    let lower = stored.to_lowercase();
-    let plain = lower.starts_with(|c: char| c.is_alphabetic() || c == '_') && lower.chars().all(|c| c.is_alphanumeric() || c == '_');
-    if plain && Identifier::parse(&lower).as_str() == stored { lower } else { format!("\"{}\"", stored.replace('"', "\"\"")) }
+    let spelled = Identifier::exact(stored).to_string();
+    if spelled == stored { stored.to_lowercase() } else { spelled }
 }
 
 #[derive(Default)]

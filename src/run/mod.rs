@@ -81,7 +81,12 @@ pub struct Deps {
     /// Templates, in order; of all packages.
     pub on_run_start: Vec<RunHook>,
     pub on_run_end: Vec<RunHook>,
+    pub foresight: Option<Foresight>,
 }
+
+/// The columns (name, type) that a node will have once it is built, told from the SQL of what it is made from; `None` where they
+/// cannot be told. Blocks: it plans.
+pub type Foresight = Arc<dyn Fn(&NodeId) -> Option<Vec<(String, String)>> + Send + Sync>;
 
 /// How a run is done. The clock and the id are given, so that a replayed run is the same run.
 #[derive(Clone, Debug)]

@@ -76,6 +76,7 @@ impl World {
             compile: Arc::new(FakeProject::new(self.nodes.clone(), self.folder.path().into())),
             adapters: Arc::clone(&self.adapters),
             on_run_start: self.on_run.0.clone(),
+            foresight: None,
             on_run_end: self.on_run.1.clone(),
         };
         let (sender, receiver) = unbounded_channel();

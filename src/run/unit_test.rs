@@ -152,7 +152,7 @@ fn referred(task: &Task, model: &Node, input: &str) -> Result<(String, String, O
     }
 }
 
-/// Of the relation where it exists, else as YAML describes them; none when nobody knows.
+/// Of the relation where it exists, else what it will have once it is built, else as YAML describes them; none when nobody knows.
 async fn columns_of(task: &Task, node: &Node) -> Result<Vec<Column>, Diagnostics> {
     let existing = match &node.relation {
         Some(relation) => task.context.deps.engine.columns(relation).await.map_err(|e| placed(e, &task.node, None, 0))?,
@@ -160,6 +160,14 @@ async fn columns_of(task: &Task, node: &Node) -> Result<Vec<Column>, Diagnostics
     };
     if let Some(columns) = existing {
         return Ok(columns.into_iter().map(|c| Column { name: c.name.as_str().to_owned(), data_type: Some(c.data_type) }).collect());
+    }
+    if let Some(foresight) = task.context.deps.foresight.clone() {
+        let id = node.id.clone();
+        // one that ends in the middle tells nothing
+        let foreseen = tokio::task::spawn_blocking(move || foresight(&id)).await.ok().flatten();
+        if let Some(columns) = foreseen {
+            return Ok(columns.into_iter().map(|(name, data_type)| Column { name, data_type: Some(data_type) }).collect());
+        }
     }
     let declared: Vec<Column> = node
         .columns

@@ -22,7 +22,7 @@ mod schedule;
 mod unit_test;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, atomic::AtomicBool},
 };
 
@@ -93,13 +93,24 @@ pub struct Typing {
 
 /// Types the whole project. Findings are in the order of files and lines.
 pub fn check(project: &Arc<Project>, tools: &Tools, rules: &Rules) -> Typing {
-    let mut typing = schedule::all(project, tools);
+    let mut typing = schedule::all(project, tools, None);
     typing.owners = owners(project);
     rules::apply(project, &mut typing, rules);
     let key = |d: &Diagnostic| d.place.as_ref().map(|p| (p.file.path().to_owned(), p.range.start));
     typing.findings.0.sort_by_cached_key(key);
     typing.findings.0.dedup_by(|b, a| a.code == b.code && a.message == b.message && key(a) == key(b));
     typing
+}
+
+/// The columns of these nodes and of all that they are made from, where they can be told; nothing is held against any rule.
+pub fn columns(project: &Arc<Project>, tools: &Tools, of: impl IntoIterator<Item = NodeId>) -> HashMap<NodeId, Arc<TypedNode>> {
+    let (mut above, mut open) = (HashSet::new(), of.into_iter().collect::<Vec<_>>());
+    while let Some(id) = open.pop() {
+        let Some(node) = project.graph.node(&id).filter(|_| !above.contains(&id)) else { continue };
+        open.extend(node.depends_on.iter().cloned());
+        above.insert(id);
+    }
+    schedule::all(project, tools, Some(&above)).nodes
 }
 
 fn owners(project: &Project) -> HashMap<RelationName, NodeId> {

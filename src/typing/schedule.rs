@@ -1,7 +1,7 @@
 //! Nodes in the order of the graph on a few threads: a node is drafted when all that it needs has been.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::{Arc, atomic::Ordering},
 };
 
@@ -28,9 +28,11 @@ struct Board {
     open: usize,
 }
 
-pub(super) fn all(project: &Arc<Project>, tools: &Tools) -> Typing {
+/// Types these nodes, or all; what a node reads has to be among them.
+pub(super) fn all(project: &Arc<Project>, tools: &Tools, only: Option<&HashSet<NodeId>>) -> Typing {
     let typed = |kind: ResourceType| !matches!(kind, ResourceType::Exposure | ResourceType::Operation | ResourceType::Function);
-    let ids: Vec<&NodeId> = project.graph.order().iter().filter(|id| project.graph.node(id).is_some_and(|n| typed(n.kind))).collect();
+    let asked = |id: &&NodeId| only.is_none_or(|o| o.contains(*id)) && project.graph.node(id).is_some_and(|n| typed(n.kind));
+    let ids: Vec<&NodeId> = project.graph.order().iter().filter(asked).collect();
     let at: HashMap<&NodeId, usize> = ids.iter().enumerate().map(|(i, id)| (*id, i)).collect();
     let mut children: Vec<Vec<usize>> = vec![vec![]; ids.len()];
     let mut board = Board { waiting: vec![0; ids.len()], open: ids.len(), ..Board::default() };

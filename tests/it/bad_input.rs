@@ -200,7 +200,7 @@ fn a_warehouse_of_a_newer_version() {
     assert_ne!(text, newer);
     std::fs::write(&log, newer.as_bytes()).expect("written");
     sandbox.run(&["sql", "select * from dev.t"]).expect_code(1).expect_all(&["newer"]);
-    sandbox.run(&["build", "-s", "u"]).expect_code(1).expect_all(&["newer"]);
+    sandbox.run(&["build", "--force", "-s", "u"]).expect_code(1).expect_all(&["newer"]);
 
     // the warehouse as a whole has a version of its own
     let mark = sandbox.path().join("warehouse/segue.json");

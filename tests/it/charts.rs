@@ -30,7 +30,7 @@ fn root() -> &'static Path {
 }
 
 /// The reference project without what it has built: it runs from anywhere, its recordings are named by `--vars`.
-fn reference_project() -> Sandbox {
+pub fn reference_project() -> Sandbox {
     let sandbox = Sandbox::empty();
     let mut files: Vec<PathBuf> = ["dbt_project.yml", "profiles.yml", "sources.yml"].map(|f| root().join(f)).into();
     for (folder, depth) in [("models", 9), ("macros", 9), ("seeds", 9), ("analyses", 9), ("tests/generic", 9), ("tests", 1)] {

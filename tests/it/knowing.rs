@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::sandbox::Sandbox;
+use crate::{charts::reference_project, sandbox::Sandbox};
 
 const SHOP: &str = "\
 -- file: seeds/items.csv
@@ -244,4 +244,28 @@ fn parsing_tells_what_a_build_would() {
     shop.run(&["parse", "--profile", "x"]).expect_code(2).expect_all(&["no profile `x`"]);
     shop.run(&["show", "--select", "a", "--limit", "-5"]).expect_code(2).expect_all(&["-1 is all of them"]);
     shop.run(&["simulate", "eventsim", "--events", "-1"]).expect_code(2).expect_all(&["1 or more"]);
+}
+
+/// Columns of the reference project's models, each with its type and where it comes from.
+#[test]
+fn lineage_of_the_reference_project() {
+    let project = reference_project();
+    project.run(&["check"]).expect_code(0);
+    let found = project.json("target/lineage.json");
+    let nodes = found["nodes"].as_object().expect("nodes");
+    let short = |from: &serde_json::Value| {
+        let node = from["node"].as_str().and_then(|n| n.split_once(".s4tify.")).expect("a node").1;
+        format!("{node}.{}", from["column"].as_str().expect("a column"))
+    };
+    let mut text = String::new();
+    for (id, node) in nodes.iter().filter(|(id, _)| id.starts_with("model.")) {
+        let filters: Vec<String> = node["filters"].as_array().expect("filters").iter().map(short).collect();
+        text += &format!("{id}: rows by {}\n", filters.join(", "));
+        for column in node["columns"].as_array().expect("columns") {
+            let from = column["from"].as_array().expect("origins").iter();
+            let from: Vec<String> = from.map(|f| format!("{} {}", short(f), f["how"].as_str().expect("a way"))).collect();
+            text += &format!("  {} {} <- {}\n", column["name"].as_str().unwrap(), column["type"].as_str().unwrap(), from.join(", "));
+        }
+    }
+    insta::assert_snapshot!(text);
 }

@@ -103,3 +103,43 @@ fn what_is_piped_has_no_escape_sequences() {
         assert!(!done.stdout.contains(&0x1b) && !done.stderr.contains(&0x1b), "{args:?}: {done:?}");
     }
 }
+
+#[test]
+fn unit_tests_know_the_types_of_what_was_never_built() {
+    let sandbox = Sandbox::new(
+        "-- file: seeds/days.csv
+id,day
+1,2024-02-28
+-- file: models/stg.sql
+select id, day, (id * 1.25)::number(10, 2) as price from {{ ref('days') }}
+-- file: models/top.sql
+select id, day + 1 as next_day, price * 2 as double_price from {{ ref('stg') }}
+-- file: models/u.yml
+unit_tests:
+  - name: types_are_those_of_the_query
+    model: top
+    given:
+      - input: ref('stg')
+        rows:
+          - {id: 1, day: '2024-02-28', price: '2.50'}
+          - {id: 2, day: '2023-02-28'}
+    expect:
+      rows:
+        - {id: 1, next_day: '2024-02-29', double_price: 5.00}
+        - {id: 2, next_day: '2023-03-01', double_price: null}
+  - name: no_rows
+    model: top
+    given:
+      - input: ref('stg')
+        rows: []
+    expect:
+      rows: []
+",
+    );
+    sandbox.run(&["test", "--select", "test_type:unit"]).expect_code(0).expect_all(&["PASS=2"]);
+    sandbox.write(
+        "models/u.yml",
+        "unit_tests:\n  - name: t\n    model: top\n    given:\n      - input: ref('stg')\n        rows: [{idd: 1}]\n    expect: {rows: []}\n",
+    );
+    sandbox.run(&["test", "--select", "test_type:unit"]).expect_code(1).expect_all(&["Invalid column name: 'idd'"]);
+}

@@ -12,7 +12,7 @@ use crate::{
         config::Config,
         environment, interrupt,
         message::{self, Failure},
-        sampling, stateful,
+        sampling, stateful, typed,
         workspace::{Workspace, chosen, load_rows, target_folder},
     },
     diagnostic::{Diagnostic, Diagnostics},
@@ -110,6 +110,7 @@ pub(super) fn prepare(verb: Verb, running: &Running, extra: Extra, config: &Conf
         adapters: adapters(&project),
         on_run_start: hooks.0,
         on_run_end: hooks.1,
+        foresight: Some(typed::foresight(&project)),
     };
     let options = RunOptions {
         project_dir: project.root.clone(),

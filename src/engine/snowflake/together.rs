@@ -74,15 +74,15 @@ mod tests {
             tokio::spawn(async move {
                 together
                     .write(0, |rows| async move {
-                        first_began.send(()).unwrap();
-                        go.await.unwrap();
+                        first_began.send(()).expect("done");
+                        go.await.expect("done");
                         written.lock().extend(rows);
                         Ok(())
                     })
                     .await
             })
         };
-        began.await.unwrap();
+        began.await.expect("done");
         let others: Vec<_> = (1..50)
             .map(|n| {
                 let (together, statements, written) = (Arc::clone(&together), Arc::clone(&statements), Arc::clone(&written));
@@ -99,10 +99,10 @@ mod tests {
         while together.waiting.lock().len() < 49 {
             tokio::task::yield_now().await;
         }
-        go_on.send(()).unwrap();
-        first.await.unwrap().unwrap();
+        go_on.send(()).expect("done");
+        first.await.expect("joined").expect("done");
         for other in others {
-            other.await.unwrap().unwrap();
+            other.await.expect("joined").expect("done");
         }
         let mut written = written.lock().clone();
         written.sort_unstable();
@@ -113,7 +113,7 @@ mod tests {
     async fn a_failure_is_everybodys_and_a_stopped_writer_nobodys() {
         let together = Arc::new(Together::default());
         let failed = together.write(1, |_| async { Err(EngineError::new("engine/statement", "no")) }).await;
-        assert_eq!(failed.unwrap_err().message, "no");
+        assert_eq!(failed.expect_err("failed").message, "no");
         // the one that writes both rows is stopped at it: the other writes his own
         let held = together.turn.lock().await;
         let mut first = Box::pin(together.write(2, |_| std::future::pending()));
@@ -127,7 +127,7 @@ mod tests {
         drop(held);
         assert!(futures::poll!(&mut first).is_pending());
         drop(first);
-        second.await.unwrap();
+        second.await.expect("done");
         assert_eq!(*rows.lock(), [3]);
     }
 }

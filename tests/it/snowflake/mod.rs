@@ -54,11 +54,9 @@ fn shapes(server: &Server) -> Vec<String> {
         for word in words.filter(|w| hex(w)) {
             text = text.replace(word, "#");
         }
-        // what a record holds of an invocation
-        match text.split_once("PROPERTIES = '") {
-            Some((head, _)) => head.to_owned(),
-            None => text.split_once("values ('").map_or(text.clone(), |(head, _)| head.to_owned()),
-        }
+        // when it was
+        let moment = regex::Regex::new(r"\d{4}-\d\d-\d\dT[0-9:.]+\+00:00").expect("a pattern");
+        moment.replace_all(&text, "#").into_owned()
     };
     // two questions at the start are asked at once
     let mut shapes: Vec<String> = server.statements().iter().map(shape).collect();
