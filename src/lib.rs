@@ -22,6 +22,7 @@ pub mod plan;
 pub mod project;
 pub mod report;
 pub mod run;
+pub mod serve;
 pub mod simulate;
 pub mod state;
 pub mod template;

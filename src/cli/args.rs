@@ -561,8 +561,8 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 pub enum Docs {
-    /// Write catalog.json, and the manifest beside it
-    #[command(after_help = "Example:\n  segue docs generate")]
+    /// Write catalog.json, the manifest, and index.html: a page of every node, column and where it comes from
+    #[command(after_help = "Examples:\n  segue docs generate\n  segue docs generate && open target/index.html")]
     Generate {
         #[command(flatten)]
         selecting: Selecting,

@@ -105,6 +105,13 @@ impl Typist {
     }
 }
 
+/// The types of a project that is loaded already. A warehouse that cannot be opened is its fault.
+pub(super) fn of(project: &Arc<Project>) -> Result<Typing, Failure> {
+    let mut typist = Typist::new()?;
+    let tools = typist.tools(project, &Arc::default())?;
+    Ok(typing::check(project, &tools, &Rules::of(project)))
+}
+
 /// What the inputs of unit tests look like before anything is built: typed at the first question, with all they are made from.
 pub(super) fn foresight(project: &Arc<Project>) -> Foresight {
     let project = Arc::clone(project);

@@ -264,8 +264,38 @@ fn lineage_of_the_reference_project() {
         for column in node["columns"].as_array().expect("columns") {
             let from = column["from"].as_array().expect("origins").iter();
             let from: Vec<String> = from.map(|f| format!("{} {}", short(f), f["how"].as_str().expect("a way"))).collect();
-            text += &format!("  {} {} <- {}\n", column["name"].as_str().unwrap(), column["type"].as_str().unwrap(), from.join(", "));
+            let known = |key: &str| column[key].as_str().expect("told").to_owned();
+            text += &format!("  {} {} <- {}\n", known("name"), known("type"), from.join(", "));
         }
     }
     insta::assert_snapshot!(text);
+}
+
+#[test]
+fn the_documentation_is_one_page_with_every_column() {
+    let shop = Sandbox::new(&format!(
+        "{SHOP}-- file: models/schema.yml\nmodels:\n  - name: totals\n    description: \"</script><b>bold</b>\"\n    columns:\n      \
+         - {{name: total, description: The sum., data_tests: [not_null]}}\n"
+    ));
+    shop.run(&["docs", "generate"]).expect_code(0).expect_all(&["index.html"]);
+    let page = shop.read("target/index.html");
+    let (_, rest) = page.split_once("<script type=\"application/json\" id=\"data\">").expect("the data");
+    let (data, program) = rest.split_once("</script>").expect("its end");
+    let data: Value = serde_json::from_str(data).expect("JSON");
+    let node = |id: &str| data["nodes"].as_array().expect("nodes").iter().find(|n| n["id"] == id).expect(id).clone();
+    let totals = node("model.shop.totals");
+    assert_eq!(totals["description"], "</script><b>bold</b>");
+    assert!(!program.contains("<b>bold</b>"));
+    assert_eq!(
+        totals["columns"][1],
+        json!({
+            "name": "TOTAL",
+            "type": "FLOAT",
+            "description": "The sum.",
+            "tests": ["not_null"],
+            "from": [["model.shop.stg", "PRICE", "aggregate"]],
+        })
+    );
+    assert!(totals["compiled"].as_str().expect("SQL").contains("SHOP.DEV.STG"), "{totals}");
+    assert_eq!(node("seed.shop.items")["columns"].as_array().map(Vec::len), Some(3));
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Bottom to top: a stage imports from those before it only. ARCHITECTURE.md says why.
-const STAGES: [&str; 19] = [
+const STAGES: [&str; 20] = [
     "names",
     "diagnostic",
     "graph",
@@ -25,6 +25,7 @@ const STAGES: [&str; 19] = [
     "simulate",
     "run",
     "typing",
+    "serve",
     "editor",
     "report",
     "cli",

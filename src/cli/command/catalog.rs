@@ -1,4 +1,5 @@
-//! `docs generate`: what the warehouse knows of the project's relations, as dbt's `catalog.json`; the manifest beside it.
+//! `docs generate`: what the warehouse knows of the project's relations, as dbt's `catalog.json`; the manifest beside it, and a page
+//! for people.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -11,6 +12,7 @@ use crate::{
         artifacts,
         config::Config,
         message::{self, Failure},
+        typed,
         workspace::{Workspace, chosen, load, target_folder},
     },
     diagnostic::Diagnostics,
@@ -18,6 +20,7 @@ use crate::{
     graph::Node,
     names::{NodeId, RelationName, ResourceType, SchemaName},
     project::Project,
+    serve,
     state::{manifest::DBT_VERSION, write_atomically},
 };
 
@@ -25,12 +28,18 @@ pub(super) fn run(selecting: &Selecting, compile: bool, empty: bool, config: &Co
     let project = load("docs generate", &[], config)?;
     let target = target_folder(&project, config);
     let workspace = Workspace::open(project.clone())?;
+    let mut shown = HashMap::new();
     if compile {
         let warehouse = workspace.introspection();
         let (mut compiled, mut faults) = (HashMap::new(), Diagnostics::default());
         for node in project.graph.nodes().filter(|n| matches!(n.kind, ResourceType::Model | ResourceType::Test | ResourceType::Snapshot)) {
             match project.compile(&node.id, &warehouse) {
-                Ok(rendered) => drop(compiled.insert(node.id.clone(), (rendered.sql, None))),
+                Ok(rendered) => {
+                    if node.kind != ResourceType::Test {
+                        shown.insert(node.id.clone(), rendered.sql.clone());
+                    }
+                    compiled.insert(node.id.clone(), (rendered.sql, None));
+                }
                 Err(more) => faults.extend(more),
             }
         }
@@ -50,6 +59,11 @@ pub(super) fn run(selecting: &Selecting, compile: bool, empty: bool, config: &Co
     let catalog = catalog(&workspace, &nodes, config)?;
     write_atomically(&target.join("catalog.json"), catalog.to_string().as_bytes())?;
     message::note(&format!("Catalog written to {}", target.join("catalog.json").display()), config);
+    let typing = typed::of(&project)?;
+    let generated_at = config.now.format("%Y-%m-%d %H:%M UTC").to_string();
+    let page = serve::page(&serve::Facts { project: &project, typing: &typing, compiled: &shown, generated_at });
+    write_atomically(&target.join("index.html"), page.as_bytes())?;
+    message::note(&format!("Page written to {}", target.join("index.html").display()), config);
     Ok(0)
 }
 
