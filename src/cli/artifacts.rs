@@ -76,6 +76,12 @@ pub(super) fn manifest(project: &Project, compiled: HashMap<NodeId, (String, Opt
     manifest::of(project.graph.nodes().chain(&project.disabled), &manifest_context(project, compiled, config))
 }
 
+/// The manifest of some nodes alone.
+pub(super) fn manifest_of(project: &Project, wanted: impl Fn(&Node) -> bool, config: &Config) -> Json {
+    let context = manifest_context(project, HashMap::new(), config);
+    manifest::of(project.graph.nodes().filter(|n| wanted(n)), &context)
+}
+
 fn manifest_context(
     project: &Project,
     compiled: HashMap<NodeId, (String, Option<std::path::PathBuf>)>,

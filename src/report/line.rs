@@ -64,9 +64,12 @@ fn detail(result: &NodeResult) -> String {
     }
 }
 
-/// What a source's message says behind the number of its rows: rejects, lag.
+/// What a message says behind the number of rows: a source's rejects and lag, exported files.
 fn beside<'a>(result: &'a NodeResult, rows: &str) -> &'a str {
-    if result.node.kind == ResourceType::Source { result.message.strip_prefix(rows).unwrap_or("") } else { "" }
+    if result.node.kind == ResourceType::Source {
+        return result.message.strip_prefix(rows).unwrap_or("");
+    }
+    result.message.find(", ").map_or("", |at| &result.message[at..])
 }
 
 fn style(status: Status) -> Style {

@@ -214,7 +214,7 @@ fn a_followed_build_takes_what_comes_through_the_models() {
             if ran.code == Some(0) && serde_json::from_str::<Value>(&ran.out).expect("JSON") == expect {
                 return;
             }
-            assert!(Instant::now() < deadline, "{expect}: {ran:?}");
+            assert!(Instant::now() < deadline, "{expect}: {ran:?}\n{}", std::fs::read_to_string(&out).unwrap_or_default());
         }
     };
     holds(json!([{"PLAYS": 10, "TOTAL": 45}]));

@@ -35,6 +35,7 @@ fn build(sandbox: &Sandbox, target: &str) -> Ran {
         target,
         "--select",
         "+eventsim_song_counts",
+        "eventsim_artist_counts",
     ])
 }
 

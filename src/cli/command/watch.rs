@@ -5,27 +5,27 @@
 //! publish is one commit; its nodes are built with the next one. A project with a fault builds nothing and is waited for. New rows
 //! of sources (`--follow`) stop nothing: what reads them is built when there is time.
 
+mod edits;
 mod process;
 mod source;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     path::{Path, PathBuf},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     time::{Duration, Instant},
 };
 
 use notify::{EventKind, RecursiveMode, Watcher};
-use serde_json::Value as Json;
 
 use self::{
+    edits::Known,
     process::Process,
     source::{Tables, adapters},
 };
 use crate::{
     cli::{
         args::WatchArgs,
-        artifacts,
         config::Config,
         findings,
         message::{self, Failure},
@@ -34,9 +34,8 @@ use crate::{
         workspace::located,
     },
     diagnostic::Diagnostic,
-    names::{NodeId, ResourceType},
+    names::NodeId,
     project::Project,
-    state::comparison,
 };
 
 /// Editors save in several steps: what follows within this is the same save.
@@ -111,8 +110,8 @@ struct Watching<'a> {
     args: &'a WatchArgs,
     config: &'a Config,
     typist: Typist,
-    /// The manifest of the last project without faults.
-    known: Option<Json>,
+    /// The last project that could be loaded.
+    known: Option<Known>,
     /// Changed and not built since; each with how a selection names it.
     pending: BTreeMap<NodeId, String>,
     /// Sources with rows that nothing has read yet.
@@ -234,16 +233,16 @@ impl Watching<'_> {
         };
         let project = &typed.project;
         self.ignored = ignored(project, self.config);
-        let now = artifacts::manifest(project, HashMap::new(), self.config);
+        message::show(&typed.typing.findings, self.config);
+        let counts = findings::counted(&typed.typing.findings);
+        print(&format!("checked {} nodes in {:.0} ms: {counts}", project.graph.len(), began.elapsed().as_secs_f64() * 1000.0));
+        let now = Known::new(project);
         if let Some(before) = &self.known {
-            self.pending.extend(changed(project, before, &now));
+            self.pending.extend(now.changed(before, self.config));
         }
         self.pending.retain(|id, _| project.graph.node(id).is_some());
         self.arrived.retain(|id, _| project.graph.node(id).is_some());
         self.known = Some(now);
-        message::show(&typed.typing.findings, self.config);
-        let counts = findings::counted(&typed.typing.findings);
-        print(&format!("checked {} nodes in {:.0} ms: {counts}", project.graph.len(), began.elapsed().as_secs_f64() * 1000.0));
         if self.args.follow {
             self.warehouse = Some(project.warehouse_root());
             self.tables.refresh(project);
@@ -306,14 +305,6 @@ impl Watching<'_> {
         let names = models.filter_map(|(_, fqn)| fqn.rsplit('.').next()).take(MOST_COMPARED);
         self.compared = names.map(str::to_owned).collect();
     }
-}
-
-/// Nodes that a build can do something about and that differ from before.
-fn changed(project: &Project, before: &Json, now: &Json) -> Vec<(NodeId, String)> {
-    let changes = comparison::changes(before, now);
-    let differs = |id: &NodeId| changes.get(id).is_some_and(|c| c.meets("modified") == Some(true));
-    let kinds = [ResourceType::Model, ResourceType::Seed, ResourceType::Snapshot, ResourceType::Test, ResourceType::UnitTest];
-    project.graph.nodes().filter(|n| kinds.contains(&n.kind) && differs(&n.id)).map(|n| (n.id.clone(), n.fqn.join("."))).collect()
 }
 
 fn ignored(project: &Project, config: &Config) -> Vec<PathBuf> {

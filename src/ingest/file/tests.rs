@@ -99,7 +99,7 @@ async fn every_format_lands_with_file_and_line() {
     in/day=2025-02-27/b.jsonl:4 | not JSON: EOF while parsing a value at line 1 column 9 | {"title":
     in/day=2025-02-27/b.jsonl:5 | not an object | [1]
     in/day=2025-02-28/f.csv:1 | the header has no column `TITLE` | name,rank
-    in/day=2025-02-28/g.parquet | its name does not tell its format (`csv`, `jsonl`, `json`, `avro` or `parquet`), and the setting `format` is not given
+    in/day=2025-02-28/g.parquet | not a Parquet file: EOF: file size of 4 is less than footer
     in/day=2025-02-28/h.json:1 | not JSON: EOF while parsing a value at line 1 column 10 | {"title":
     in/day=2025-03-02/cut.tsv.gz:2 | the file breaks off: incomplete deflate stream
     in/day=2025-03-03/latin.csv:2 | not UTF-8 | na�ve,1
@@ -126,6 +126,8 @@ async fn files_land_exactly_once_and_changed_ones_replace_themselves() {
     folder.write("in/sub/d.csv", b"x\n4\n");
     let (parsed, second) = step(&*adapter, Some(&first)).await.expect("the changed one");
     assert_eq!((files(&parsed), parsed.replace.clone()), (2, Some(("_FILE".into(), vec!["in/b.csv".into()]))));
+    // what came since the files were listed comes with the next list
+    assert!(step(&*adapter, Some(&second)).await.is_none());
     folder.write("in/e.csv", b"x\n5\n");
     let (parsed, third) = step(&*adapter, Some(&second)).await.expect("the new one");
     insta::assert_snapshot!(shown(&parsed), @r##"
