@@ -23,6 +23,7 @@ use std::{
 };
 
 use datafusion::{
+    common::TableReference,
     dataframe::DataFrameWriteOptions,
     prelude::{ParquetReadOptions, SessionConfig, SessionContext},
 };
@@ -238,7 +239,7 @@ async fn publish(context: SessionContext, name: String, sql: String, path: PathB
     let frame = context.sql(&sql).await.map_err(fail)?;
     frame.write_parquet(&path, DataFrameWriteOptions::new().with_single_file_output(true), Some(zstd())).await.map_err(fail)?;
     let frame = context.read_parquet(path, ParquetReadOptions::default()).await.map_err(fail)?;
-    context.register_table(&*name, frame.into_view()).map_err(fail)?;
+    context.register_table(TableReference::bare(&*name), frame.into_view()).map_err(fail)?;
     Ok(())
 }
 
@@ -372,7 +373,7 @@ fn compare(case: &Case) -> Any<()> {
             for (name, _) in &case.tables {
                 let files = data_files(folder.path(), name)?;
                 let frame = context.read_parquet(files, ParquetReadOptions::default()).await?;
-                context.register_table(*name, frame.into_view())?;
+                context.register_table(TableReference::bare(*name), frame.into_view())?;
             }
             for (name, sql) in &case.models {
                 publish(context.clone(), (*name).to_owned(), (*sql).to_owned(), output.path().join(format!("{name}.parquet"))).await?;

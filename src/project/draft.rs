@@ -10,7 +10,7 @@ use super::{
     package::{Package, ResourceFile, fqn},
     project_file::Quoting,
     properties::{ColumnProperties, NodeProperties, TestProperties, Text},
-    reference::State,
+    reference::{Call, State},
     relation::Namer,
     version::Version,
     yaml::has_template,
@@ -168,6 +168,7 @@ impl Drafting<'_> {
             node.extra.extend(patch.extra.clone());
             node.columns = self.columns(&patch.columns, &mut faults);
             tests = declared_tests(&patch.tests, &patch.columns);
+            foreign_keys(&mut node, &patch.place);
         }
         if let Some(version) = &blueprint.version {
             version.mark(&mut node, alias);
@@ -387,5 +388,15 @@ impl Node {
     fn with_files(mut self, path: PathBuf, original: PathBuf, raw_code: String) -> Self {
         (self.path, self.original_file_path, self.raw_code) = (path, original, raw_code);
         self
+    }
+}
+
+/// Tables that `to:` of foreign keys names are there before the node (dbt documentation, "constraints").
+fn foreign_keys(node: &mut Node, place: &Place) {
+    let of_columns = node.columns.values().filter_map(|c| c.extra.get("constraints"));
+    let all = of_columns.chain(node.extra.get("constraints")).filter_map(Json::as_array).flatten();
+    let calls: Vec<Call> = all.filter_map(|c| Call::parse(c.get("to")?.as_str()?)).collect();
+    for call in calls {
+        call.note(place.clone(), node);
     }
 }

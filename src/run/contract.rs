@@ -13,6 +13,7 @@ use crate::{
     diagnostic::{Diagnostic, Diagnostics},
     dialect::types::Type,
     graph::Column,
+    project::reference::Call,
 };
 
 pub(super) struct Contract {
@@ -82,10 +83,21 @@ pub(super) async fn of(task: &Task, compiled: &CompiledNode) -> Result<Option<Co
     let not_null = columns.iter().filter(|c| has(c, "not_null")).map(|c| c.name.clone());
     let on_table = constraints(node.extra.get("constraints").or_else(|| node.config.all.get("constraints")));
     let on_table_not_null = on_table.iter().filter(|c| kind(c) == "not_null").flat_map(|c| texts(c, "columns"));
+    // parents are known: the call is among the node's references
+    let relation_of = |to: &str| {
+        let mut parents = node.depends_on.iter().filter_map(|id| task.context.deps.compile.node(id));
+        let parent = match Call::parse(to)? {
+            Call::Ref { name, .. } => parents.find(|n| n.source.is_none() && n.name == name),
+            Call::Source { source, table } => {
+                parents.find(|n| n.source.as_ref().is_some_and(|s| s.source_name == source && s.table_name == table))
+            }
+        };
+        parent?.relation.as_ref().map(ToString::to_string)
+    };
     Ok(Some(Contract {
         names: columns.iter().map(|c| quoted(c)).collect(),
         not_null: not_null.chain(on_table_not_null).collect(),
-        definitions: definitions(&columns, &on_table),
+        definitions: definitions(&columns, &on_table, &relation_of),
     }))
 }
 
@@ -171,7 +183,7 @@ fn texts(constraint: &Json, key: &str) -> Vec<String> {
 }
 
 /// Snowflake has no check constraints, so those are left out, as its adapter does.
-fn definitions(columns: &[&Column], on_table: &[&Json]) -> String {
+fn definitions(columns: &[&Column], on_table: &[&Json], relation_of: &dyn Fn(&str) -> Option<String>) -> String {
     let column = |c: &&Column| {
         let mut line = format!("{} {}", quoted(c), c.data_type.as_deref().unwrap_or_default());
         for constraint in constraints(c.extra.get("constraints")) {
@@ -180,7 +192,7 @@ fn definitions(columns: &[&Column], on_table: &[&Json]) -> String {
                 "not_null" => "not null".to_owned(),
                 "unique" => "unique".to_owned(),
                 "primary_key" => "primary key".to_owned(),
-                "foreign_key" => references(constraint, expression),
+                "foreign_key" => references(constraint, expression, relation_of),
                 "custom" => expression.to_owned(),
                 _ => continue,
             };
@@ -199,7 +211,7 @@ fn definitions(columns: &[&Column], on_table: &[&Json]) -> String {
         let text = match kind(constraint) {
             "unique" => format!("unique ({columns})"),
             "primary_key" => format!("primary key ({columns})"),
-            "foreign_key" => format!("foreign key ({columns}) {}", references(constraint, expression)),
+            "foreign_key" => format!("foreign key ({columns}) {}", references(constraint, expression, relation_of)),
             "custom" => expression.to_owned(),
             _ => return None,
         };
@@ -209,9 +221,12 @@ fn definitions(columns: &[&Column], on_table: &[&Json]) -> String {
 }
 
 /// `to` with `to_columns`, or an expression that says both.
-fn references(constraint: &Json, expression: &str) -> String {
+fn references(constraint: &Json, expression: &str, relation_of: &dyn Fn(&str) -> Option<String>) -> String {
     match constraint.get("to").and_then(Json::as_str) {
-        Some(to) => format!("references {to} ({})", texts(constraint, "to_columns").join(", ")),
+        Some(to) => {
+            let to = relation_of(to).unwrap_or_else(|| to.to_owned());
+            format!("references {to} ({})", texts(constraint, "to_columns").join(", "))
+        }
         None => format!("references {expression}"),
     }
 }

@@ -9,17 +9,19 @@ use crate::dialect::{
     lower::{function_call, stored},
 };
 
-/// Values of columns that a RIGHT or FULL join merges, by name. DataFusion takes the left side's value, which is NULL for
-/// rows of the right side; their conditions become ON.
+/// Values of columns that a join merges, by name; the conditions become ON. DataFusion would take the left side's value in every
+/// join, compare as it stores, and take an unqualified name within a subquery for the outer query's column.
 pub(super) fn merged_columns(select: &mut Select, relations: &[Relation]) -> IndexMap<String, Expr> {
     let mut merged = IndexMap::new();
+    // a star over columns that nobody knows can only be the planner's
+    let known = relations.iter().all(|r| r.columns.is_some());
     let mut start = 0;
     for from in &mut select.from {
         let mut end = start + width(&from.relation);
         for join in &mut from.joins {
             let right = end..end + width(&join.relation);
             if let Some(found) = relations.get(start..right.start).zip(relations.get(right.clone())) {
-                merge_join(join, found.0, found.1, &mut merged);
+                merge_join(join, found.0, found.1, known, &mut merged);
             }
             end = right.end;
         }
@@ -38,12 +40,13 @@ fn width(factor: &TableFactor) -> usize {
     }
 }
 
-fn merge_join(join: &mut Join, left: &[Relation], right: &[Relation], merged: &mut IndexMap<String, Expr>) {
-    let full = matches!(join.join_operator, JoinOperator::FullOuter(_));
-    let (JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) | JoinOperator::FullOuter(constraint)) =
-        &mut join.join_operator
-    else {
-        return;
+fn merge_join(join: &mut Join, left: &[Relation], right: &[Relation], known: bool, merged: &mut IndexMap<String, Expr>) {
+    use JoinOperator as J;
+    let full = matches!(join.join_operator, J::FullOuter(_));
+    let (constraint, by_left) = match &mut join.join_operator {
+        J::Right(constraint) | J::RightOuter(constraint) | J::FullOuter(constraint) => (constraint, false),
+        J::Join(constraint) | J::Inner(constraint) | J::Left(constraint) | J::LeftOuter(constraint) if known => (constraint, true),
+        _ => return,
     };
     let has = |relations: &[Relation], name: &str| {
         relations.iter().find(|r| r.columns.iter().flatten().any(|c| c == name)).map(|r| column(r.name.as_deref(), name))
@@ -67,7 +70,12 @@ fn merge_join(join: &mut Join, left: &[Relation], right: &[Relation], merged: &m
         let before = merged.get(&name).cloned().or_else(|| has(left, &name));
         let (Some(l), Some(r)) = (before, has(right, &name)) else { return };
         conditions.push(Expr::BinaryOp { left: Box::new(l.clone()), op: BinaryOperator::Eq, right: Box::new(r.clone()) });
-        values.push((name, if full { function_call("coalesce", vec![l, r]) } else { r }));
+        let value = match (by_left, full) {
+            (true, _) => l,
+            (false, true) => function_call("coalesce", vec![l, r]),
+            (false, false) => r,
+        };
+        values.push((name, value));
     }
     let Some(on) = conditions.into_iter().reduce(and) else { return };
     *constraint = JoinConstraint::On(on);

@@ -125,8 +125,11 @@ impl Inner {
             }
             Strategy::DeleteInsert { unique_key, predicates } => {
                 let staged = staged.unwrap_or_default();
-                let on: Vec<String> = same(unique_key).into_iter().chain(predicates.iter().cloned()).map(|p| format!("({p})")).collect();
-                work.run(&format!("delete from {relation} as {OLD} using {staged} as {NEW} where {}", on.join(" and "))).await?;
+                // predicates name columns of the table without saying so
+                let keys = unique_key.join(", ");
+                let among = format!("({keys}) in (select distinct {keys} from {staged} as {NEW})");
+                let on: Vec<String> = std::iter::once(among).chain(predicates.iter().map(|p| format!("({p})"))).collect();
+                work.run(&format!("delete from {relation} as {OLD} where {}", on.join(" and "))).await?;
                 Ok(work.run(&format!("insert into {relation} ({list}) (select {list} from {staged})")).await?.rows_affected())
             }
             Strategy::Replace { predicates } => {

@@ -27,6 +27,7 @@ use super::{
         arithmetic::{Op, overflow, unscaled},
         cast::{Failure, convert, number_array},
         scalar::{Arity, Place},
+        value::normalised,
     },
     gathered::signature,
 };
@@ -190,6 +191,8 @@ struct Sums {
 
 /// A batch of arguments or of sums.
 enum Batch {
+    /// Integers stay as narrow as they are stored: no sum of them fills 128 bits.
+    Whole(Int64Array),
     Exact(Decimal128Array),
     Float(Float64Array),
 }
@@ -197,6 +200,7 @@ enum Batch {
 impl Batch {
     fn is_null(&self, row: usize) -> bool {
         match self {
+            Self::Whole(a) => a.is_null(row),
             Self::Exact(a) => a.is_null(row),
             Self::Float(a) => a.is_null(row),
         }
@@ -204,6 +208,7 @@ impl Batch {
 
     fn len(&self) -> usize {
         match self {
+            Self::Whole(a) => a.len(),
             Self::Exact(a) => a.len(),
             Self::Float(a) => a.len(),
         }
@@ -232,6 +237,7 @@ impl Sums {
             });
         }
         Ok(match self.values {
+            Running::Exact(_) if self.of.is_int64() => Batch::Whole(normalised(values, self.of)?.as_primitive::<Int64Type>().clone()),
             Running::Exact(_) => Batch::Exact(unscaled(values, self.of)?.0),
             Running::Float(_) => {
                 let floats = convert(values, self.of, Type::Float, Failure::Error)?;
@@ -264,6 +270,22 @@ impl Sums {
     ) -> Result<()> {
         let takes = |row: usize| filter.is_none_or(|f| f.is_valid(row) && f.value(row));
         match (&mut self.values, batch) {
+            (Running::Exact(sums), Batch::Whole(array)) => {
+                let numbers = array.values();
+                if filter.is_none() && counts.is_none() && array.null_count() == 0 {
+                    for (group, number) in groups.zip(numbers) {
+                        sums[group] += i128::from(*number);
+                        self.counts[group] += 1;
+                    }
+                    return Ok(());
+                }
+                for (row, group) in groups.enumerate() {
+                    if array.is_valid(row) && takes(row) {
+                        sums[group] += i128::from(numbers[row]);
+                        self.counts[group] += counts.map_or(1, |c| c.value(row));
+                    }
+                }
+            }
             (Running::Exact(sums), Batch::Exact(array)) => {
                 let whole = filter.is_none() && array.null_count() == 0;
                 let numbers = array.values();
@@ -402,6 +424,7 @@ struct One {
 impl One {
     fn key(batch: &Batch, row: usize) -> i128 {
         match batch {
+            Batch::Whole(a) => i128::from(a.value(row)),
             Batch::Exact(a) => a.value(row),
             Batch::Float(a) => i128::from((a.value(row) + 0.0).to_bits()),
         }
@@ -441,6 +464,7 @@ impl Accumulator for One {
         let batch = self.sums.batch(&values[0])?;
         self.sums.grow(1);
         match (&mut self.sums.values, &batch) {
+            (Running::Exact(sums), Batch::Whole(array)) => array.iter().flatten().for_each(|v| sums[0] -= i128::from(v)),
             (Running::Exact(sums), Batch::Exact(array)) => array.iter().flatten().for_each(|v| sums[0] = sums[0].wrapping_sub(v)),
             (Running::Float(sums), Batch::Float(array)) => array.iter().flatten().for_each(|v| sums[0] -= v),
             _ => {}
