@@ -80,6 +80,14 @@ struct Lane<'a> {
     pieces: u64,
     /// The next landing replaces the whole table.
     starts_over: bool,
+    /// Rejects of a commit whose rows never came: a run was killed in between.
+    orphans: Option<Orphans>,
+}
+
+struct Orphans {
+    sequence: u64,
+    /// There is no table: whatever was rejected is of a former life of it.
+    all: bool,
 }
 
 impl<'a> Lane<'a> {
@@ -98,11 +106,32 @@ impl<'a> Lane<'a> {
             rejected: 0,
             pieces: 0,
             starts_over: false,
+            orphans: None,
         };
         lane.state = lane.landing(&lane.table).await?;
         lane.raw_state = lane.landing(&lane.raw).await?;
+        lane.find_orphans().await?;
         lane.open_ledger().await?;
         Ok(lane)
+    }
+
+    /// Responses that were kept are parsed again into the same rejects. What is fetched again may come in other pieces:
+    /// then the rejects that are there are not those of the piece that comes next, and would be told twice.
+    async fn find_orphans(&mut self) -> Result<(), Diagnostics> {
+        let rejected = self.landing(&self.rejected_table()).await?;
+        if rejected.sequence > self.state.sequence && self.raw_state.sequence <= self.state.sequence {
+            self.orphans = Some(Orphans { sequence: rejected.sequence, all: !self.state.exists });
+        }
+        Ok(())
+    }
+
+    /// Of the next piece of work: above that of everything that has landed.
+    fn next_sequence(&self) -> u64 {
+        self.state.sequence.max(self.orphans.as_ref().map_or(0, |o| o.sequence)) + 1
+    }
+
+    fn rejected_table(&self) -> RelationName {
+        self.table.with_suffix("__rejected")
     }
 
     /// The ledger as of the table's last commit: a run that was killed behind that commit did not get to write it.
@@ -274,7 +303,7 @@ impl<'a> Lane<'a> {
     }
 
     async fn piece(&mut self, fetched: Fetched) -> Result<(), Diagnostics> {
-        let sequence = self.state.sequence + 1;
+        let sequence = self.next_sequence();
         let parsed = match fetched.what {
             FetchedContent::Rows(parsed) => parsed,
             FetchedContent::Responses(responses) => {
@@ -294,11 +323,13 @@ impl<'a> Lane<'a> {
     }
 
     async fn land(&mut self, parsed: Parsed, sequence: u64, position: String) -> Result<(), Diagnostics> {
-        let rejected = self.table.with_suffix("__rejected");
-        if !parsed.rejected.is_empty() || (self.starts_over && self.landing(&rejected).await?.exists) {
+        let rejected = self.rejected_table();
+        let orphans = self.orphans.take();
+        if !parsed.rejected.is_empty() || orphans.is_some() || (self.starts_over && self.landing(&rejected).await?.exists) {
             let batch = rejects(&parsed, sequence, self.task.context.options.now).map_err(|e| self.arrow_fault(e))?;
             let mut landing = self.landing_of(rejected.clone(), rejected_schema(), vec![batch], sequence, &position);
-            landing.start_over = self.starts_over;
+            landing.start_over = self.starts_over || orphans.as_ref().is_some_and(|o| o.all);
+            landing.replace = orphans.map(|o| Replace { column: "SEQUENCE".into(), values: vec![o.sequence.to_string()] });
             self.commit(landing).await?;
             self.rejected += parsed.rejected.len() as u64;
         }
@@ -334,7 +365,7 @@ impl<'a> Lane<'a> {
         if self.state.exists && !self.starts_over {
             return Ok(());
         }
-        let sequence = self.state.sequence + 1;
+        let sequence = self.next_sequence();
         let mut landing = self.landing_of(self.table.clone(), self.adapter.schema(), vec![], sequence, "");
         landing.partition_by = self.adapter.partition_by();
         landing.start_over = self.starts_over;

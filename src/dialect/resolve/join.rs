@@ -10,8 +10,9 @@ use crate::dialect::{
 };
 
 /// Values of columns that a RIGHT or FULL join merges, by name. DataFusion takes the left side's value, which is NULL for
-/// rows of the right side; their conditions become ON.
-pub(super) fn merged_columns(select: &mut Select, relations: &[Relation]) -> IndexMap<String, Expr> {
+/// rows of the right side; their conditions become ON. In a query `inside` an expression the others are merged too: the planner
+/// would take a name that both sides have for one of the query around it.
+pub(super) fn merged_columns(select: &mut Select, relations: &[Relation], inside: bool) -> IndexMap<String, Expr> {
     let mut merged = IndexMap::new();
     let mut start = 0;
     for from in &mut select.from {
@@ -19,7 +20,7 @@ pub(super) fn merged_columns(select: &mut Select, relations: &[Relation]) -> Ind
         for join in &mut from.joins {
             let right = end..end + width(&join.relation);
             if let Some(found) = relations.get(start..right.start).zip(relations.get(right.clone())) {
-                merge_join(join, found.0, found.1, &mut merged);
+                merge_join(join, found.0, found.1, inside, &mut merged);
             }
             end = right.end;
         }
@@ -38,12 +39,14 @@ fn width(factor: &TableFactor) -> usize {
     }
 }
 
-fn merge_join(join: &mut Join, left: &[Relation], right: &[Relation], merged: &mut IndexMap<String, Expr>) {
-    let full = matches!(join.join_operator, JoinOperator::FullOuter(_));
-    let (JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) | JoinOperator::FullOuter(constraint)) =
-        &mut join.join_operator
-    else {
-        return;
+fn merge_join(join: &mut Join, left: &[Relation], right: &[Relation], inside: bool, merged: &mut IndexMap<String, Expr>) {
+    use JoinOperator as J;
+    let full = matches!(join.join_operator, J::FullOuter(_));
+    let of_left = !full && !matches!(join.join_operator, J::Right(_) | J::RightOuter(_));
+    let constraint = match &mut join.join_operator {
+        J::Right(constraint) | J::RightOuter(constraint) | J::FullOuter(constraint) => constraint,
+        J::Join(constraint) | J::Inner(constraint) | J::Left(constraint) | J::LeftOuter(constraint) if inside => constraint,
+        _ => return,
     };
     let has = |relations: &[Relation], name: &str| {
         relations.iter().find(|r| r.columns.iter().flatten().any(|c| c == name)).map(|r| column(r.name.as_deref(), name))
@@ -67,7 +70,12 @@ fn merge_join(join: &mut Join, left: &[Relation], right: &[Relation], merged: &m
         let before = merged.get(&name).cloned().or_else(|| has(left, &name));
         let (Some(l), Some(r)) = (before, has(right, &name)) else { return };
         conditions.push(Expr::BinaryOp { left: Box::new(l.clone()), op: BinaryOperator::Eq, right: Box::new(r.clone()) });
-        values.push((name, if full { function_call("coalesce", vec![l, r]) } else { r }));
+        let value = match (full, of_left) {
+            (true, _) => function_call("coalesce", vec![l, r]),
+            (_, true) => l,
+            _ => r,
+        };
+        values.push((name, value));
     }
     let Some(on) = conditions.into_iter().reduce(and) else { return };
     *constraint = JoinConstraint::On(on);
