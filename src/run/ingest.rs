@@ -5,7 +5,7 @@
 //! records does nothing, so after a crash at any moment the piece is finished, not repeated: when the raw table is one
 //! sequence ahead of the rows, its responses are parsed again instead of being fetched again.
 //!
-//! `--full-refresh` parses the raw responses again into one commit that replaces the table; of adapters without raw
+//! `ingest --full-refresh` parses the raw responses again into one commit that replaces the table; of adapters without raw
 //! responses it forgets the position, and the first new commit replaces the table.
 //!
 //! When a payload as a whole could not be used and nothing would be landed twice, the position is *not* advanced: the
@@ -60,6 +60,10 @@ async fn ingest(task: &Task, progress: &mut Progress) -> Result<Status, Diagnost
     let result = lane.drain(&cx).await;
     progress.rows = Some(lane.landed);
     progress.message = lane.summary();
+    progress.metrics = lane.adapter.metrics();
+    if lane.rejected > 0 {
+        progress.metrics.insert("rejected".into(), lane.rejected.into());
+    }
     result?;
     Ok(if lane.landed == 0 && lane.rejected == 0 && lane.pieces == 0 { Status::NoOp } else { Status::Success })
 }
@@ -157,7 +161,7 @@ impl<'a> Lane<'a> {
         }
         self.write_ledger().await?;
         let begun = self.state.position.as_deref().is_some_and(|p| !p.is_empty());
-        if recalls && begun && !self.task.context.options.full_refresh && self.ledger_sequence > 0 {
+        if recalls && begun && !self.task.context.options.sources_anew && self.ledger_sequence > 0 {
             let outcome = self.execute(&format!("select * from {table}")).await?;
             let Some(keeper) = self.adapter.ledger() else { return Ok(()) };
             for batch in &outcome.batches {
@@ -193,7 +197,7 @@ impl<'a> Lane<'a> {
     }
 
     async fn drain(&mut self, cx: &FetchContext) -> Result<(), Diagnostics> {
-        if self.task.context.options.full_refresh && self.state.exists {
+        if self.task.context.options.sources_anew && self.state.exists {
             self.start_over().await?;
         } else {
             self.finish_interrupted().await?;
@@ -265,7 +269,7 @@ impl<'a> Lane<'a> {
         Ok(pieces)
     }
 
-    /// `--full-refresh`. What was fetched over a network is parsed again, not fetched again: a chart of last week can no
+    /// `ingest --full-refresh`. What was fetched over a network is parsed again, not fetched again: a chart of last week can no
     /// longer be asked for. All of it becomes one commit. Records that are not kept raw are read again from the beginning.
     async fn start_over(&mut self) -> Result<(), Diagnostics> {
         self.starts_over = true;
