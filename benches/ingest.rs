@@ -104,10 +104,7 @@ fn project(adapter: &str) -> Any<tempfile::TempDir> {
         "profiles.yml",
         "bench:\n  target: local\n  outputs:\n    local: {type: datafusion, path: warehouse, database: D, schema: S, threads: 4, memory_limit: 1GB}\n",
     )?;
-    write(
-        "sources.yml",
-        &format!("sources:\n  - name: raw\n    schema: RAW\n    tables: [{{name: {TOPIC}, adapter: {{{adapter}}}}}]\n"),
-    )?;
+    write("sources.yml", &format!("sources:\n  - name: raw\n    schema: RAW\n    tables: [{{name: {TOPIC}, adapter: {{{adapter}}}}}]\n"))?;
     Ok(folder)
 }
 
@@ -261,11 +258,7 @@ fn row(out: &mut impl Write, n: u64) -> io::Result<()> {
 const ROW: &str = "n: integer, song: varchar, artist: varchar, length: float, at: timestamp, tags: array";
 
 fn of_bucket(bucket: &Bucket) -> Any<tempfile::TempDir> {
-    project(&format!(
-        "type: s3, bucket: data, endpoint: '{}', allow_http: true, {}, columns: {{{ROW}}}",
-        bucket.endpoint(),
-        bucket.keys()
-    ))
+    project(&format!("type: s3, bucket: data, endpoint: '{}', allow_http: true, {}, columns: {{{ROW}}}", bucket.endpoint(), bucket.keys()))
 }
 
 fn objects(count: u64) -> Any<()> {
