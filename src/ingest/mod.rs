@@ -54,6 +54,11 @@ pub trait Adapter: Send + Sync {
         None
     }
 
+    /// The same as numbers, for tools: `{"lag": {"0": 120}}`.
+    fn metrics(&self) -> serde_json::Map<String, serde_json::Value> {
+        serde_json::Map::new()
+    }
+
     /// Adapters whose position would grow with what has landed keep it in a table of its own.
     fn ledger(&self) -> Option<&dyn LedgerKeeper> {
         None

@@ -43,8 +43,8 @@ fn word(status: Status) -> &'static str {
 fn detail(result: &NodeResult) -> String {
     let time = seconds(result.elapsed);
     if result.fresh {
-        let reason = result.message.strip_prefix("fresh: ").map(|r| format!("{r} ")).unwrap_or_default();
-        return format!("{reason}{time:>8}");
+        let told = result.message.strip_prefix("fresh: ").or_else(|| result.message.strip_prefix("fresh, "));
+        return format!("{}{time:>8}", told.map(|told| format!("{told} ")).unwrap_or_default());
     }
     match result.status {
         Status::Skipped => result.message.trim_start_matches("skipped ").to_owned(),
@@ -59,17 +59,23 @@ fn detail(result: &NodeResult) -> String {
         _ => match result.rows {
             Some(1) => format!("1 row{} {time:>8}", beside(result, "1 row")),
             Some(rows) => format!("{} rows{} {time:>8}", thousands(rows), beside(result, &format!("{rows} rows"))),
-            None => format!("{time:>8}"),
+            None => exported(result).map_or_else(|| format!("{time:>8}"), |files| format!("{} {time:>8}", files.trim_start_matches(", "))),
         },
     }
 }
 
-/// What a message says behind the number of rows: a source's rejects and lag, exported files.
+/// What a message says behind the number of rows: of a source rejects and lag, of all the files that were exported.
 fn beside<'a>(result: &'a NodeResult, rows: &str) -> &'a str {
-    if result.node.kind == ResourceType::Source {
-        return result.message.strip_prefix(rows).unwrap_or("");
+    match result.node.kind {
+        ResourceType::Source => result.message.strip_prefix(rows).unwrap_or(""),
+        _ => exported(result).unwrap_or(""),
     }
-    result.message.find(", ").map_or("", |at| &result.message[at..])
+}
+
+/// `, 2 files exported`
+fn exported(result: &NodeResult) -> Option<&str> {
+    let message = &result.message;
+    message.ends_with(" exported").then(|| message.rfind(", ").map_or(message.as_str(), |at| &message[at..]))
 }
 
 fn style(status: Status) -> Style {

@@ -5,7 +5,7 @@
 //! records does nothing, so after a crash at any moment the piece is finished, not repeated: when the raw table is one
 //! sequence ahead of the rows, its responses are parsed again instead of being fetched again.
 //!
-//! `--full-refresh` parses the raw responses again into one commit that replaces the table; of adapters without raw
+//! `ingest --full-refresh` parses the raw responses again into one commit that replaces the table; of adapters without raw
 //! responses it forgets the position, and the first new commit replaces the table.
 //!
 //! When a payload as a whole could not be used and nothing would be landed twice, the position is *not* advanced: the
@@ -60,6 +60,10 @@ async fn ingest(task: &Task, progress: &mut Progress) -> Result<Status, Diagnost
     let result = lane.drain(&cx).await;
     progress.rows = Some(lane.landed);
     progress.message = lane.summary();
+    progress.metrics = lane.adapter.metrics();
+    if lane.rejected > 0 {
+        progress.metrics.insert("rejected".into(), lane.rejected.into());
+    }
     result?;
     Ok(if lane.landed == 0 && lane.rejected == 0 && lane.pieces == 0 { Status::NoOp } else { Status::Success })
 }
@@ -80,6 +84,14 @@ struct Lane<'a> {
     pieces: u64,
     /// The next landing replaces the whole table.
     starts_over: bool,
+    /// Rejects of a commit whose rows never came: a run was killed in between.
+    orphans: Option<Orphans>,
+}
+
+struct Orphans {
+    sequence: u64,
+    /// There is no table: whatever was rejected is of a former life of it.
+    all: bool,
 }
 
 impl<'a> Lane<'a> {
@@ -98,11 +110,32 @@ impl<'a> Lane<'a> {
             rejected: 0,
             pieces: 0,
             starts_over: false,
+            orphans: None,
         };
         lane.state = lane.landing(&lane.table).await?;
         lane.raw_state = lane.landing(&lane.raw).await?;
+        lane.find_orphans().await?;
         lane.open_ledger().await?;
         Ok(lane)
+    }
+
+    /// Responses that were kept are parsed again into the same rejects. What is fetched again may come in other pieces:
+    /// then the rejects that are there are not those of the piece that comes next, and would be told twice.
+    async fn find_orphans(&mut self) -> Result<(), Diagnostics> {
+        let rejected = self.landing(&self.rejected_table()).await?;
+        if rejected.sequence > self.state.sequence && self.raw_state.sequence <= self.state.sequence {
+            self.orphans = Some(Orphans { sequence: rejected.sequence, all: !self.state.exists });
+        }
+        Ok(())
+    }
+
+    /// Of the next piece of work: above that of everything that has landed.
+    fn next_sequence(&self) -> u64 {
+        self.state.sequence.max(self.orphans.as_ref().map_or(0, |o| o.sequence)) + 1
+    }
+
+    fn rejected_table(&self) -> RelationName {
+        self.table.with_suffix("__rejected")
     }
 
     /// The ledger as of the table's last commit: a run that was killed behind that commit did not get to write it.
@@ -128,7 +161,7 @@ impl<'a> Lane<'a> {
         }
         self.write_ledger().await?;
         let begun = self.state.position.as_deref().is_some_and(|p| !p.is_empty());
-        if recalls && begun && !self.task.context.options.full_refresh && self.ledger_sequence > 0 {
+        if recalls && begun && !self.task.context.options.sources_anew && self.ledger_sequence > 0 {
             let outcome = self.execute(&format!("select * from {table}")).await?;
             let Some(keeper) = self.adapter.ledger() else { return Ok(()) };
             for batch in &outcome.batches {
@@ -164,7 +197,7 @@ impl<'a> Lane<'a> {
     }
 
     async fn drain(&mut self, cx: &FetchContext) -> Result<(), Diagnostics> {
-        if self.task.context.options.full_refresh && self.state.exists {
+        if self.task.context.options.sources_anew && self.state.exists {
             self.start_over().await?;
         } else {
             self.finish_interrupted().await?;
@@ -236,7 +269,7 @@ impl<'a> Lane<'a> {
         Ok(pieces)
     }
 
-    /// `--full-refresh`. What was fetched over a network is parsed again, not fetched again: a chart of last week can no
+    /// `ingest --full-refresh`. What was fetched over a network is parsed again, not fetched again: a chart of last week can no
     /// longer be asked for. All of it becomes one commit. Records that are not kept raw are read again from the beginning.
     async fn start_over(&mut self) -> Result<(), Diagnostics> {
         self.starts_over = true;
@@ -274,7 +307,7 @@ impl<'a> Lane<'a> {
     }
 
     async fn piece(&mut self, fetched: Fetched) -> Result<(), Diagnostics> {
-        let sequence = self.state.sequence + 1;
+        let sequence = self.next_sequence();
         let parsed = match fetched.what {
             FetchedContent::Rows(parsed) => parsed,
             FetchedContent::Responses(responses) => {
@@ -294,11 +327,13 @@ impl<'a> Lane<'a> {
     }
 
     async fn land(&mut self, parsed: Parsed, sequence: u64, position: String) -> Result<(), Diagnostics> {
-        let rejected = self.table.with_suffix("__rejected");
-        if !parsed.rejected.is_empty() || (self.starts_over && self.landing(&rejected).await?.exists) {
+        let rejected = self.rejected_table();
+        let orphans = self.orphans.take();
+        if !parsed.rejected.is_empty() || orphans.is_some() || (self.starts_over && self.landing(&rejected).await?.exists) {
             let batch = rejects(&parsed, sequence, self.task.context.options.now).map_err(|e| self.arrow_fault(e))?;
             let mut landing = self.landing_of(rejected.clone(), rejected_schema(), vec![batch], sequence, &position);
-            landing.start_over = self.starts_over;
+            landing.start_over = self.starts_over || orphans.as_ref().is_some_and(|o| o.all);
+            landing.replace = orphans.map(|o| Replace { column: "SEQUENCE".into(), values: vec![o.sequence.to_string()] });
             self.commit(landing).await?;
             self.rejected += parsed.rejected.len() as u64;
         }
@@ -334,7 +369,7 @@ impl<'a> Lane<'a> {
         if self.state.exists && !self.starts_over {
             return Ok(());
         }
-        let sequence = self.state.sequence + 1;
+        let sequence = self.next_sequence();
         let mut landing = self.landing_of(self.table.clone(), self.adapter.schema(), vec![], sequence, "");
         landing.partition_by = self.adapter.partition_by();
         landing.start_over = self.starts_over;

@@ -103,6 +103,8 @@ pub struct RunOptions {
     pub threads: usize,
     pub fail_fast: bool,
     pub full_refresh: bool,
+    /// `ingest --full-refresh`. A build's flag is for models: what a source no longer has must not be lost to it.
+    pub sources_anew: bool,
     /// `--force`: fresh nodes are built too.
     pub force: bool,
     /// Where names of one or two parts in SQL belong: the target's database and schema.

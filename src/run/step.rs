@@ -85,6 +85,8 @@ pub(super) struct Progress {
     pub(super) relation_name: Option<String>,
     pub(super) timing: Vec<(&'static str, DateTime<Utc>, DateTime<Utc>)>,
     pub(super) batches: Option<Batches>,
+    /// What tools read beside the number of rows.
+    pub(super) metrics: Map<String, Json>,
     /// Nothing had to be done: what it is made from is what it was.
     pub(super) fresh: bool,
 }
@@ -151,6 +153,7 @@ impl Task {
                 adapter_response.insert("rows_affected".into(), rows.into());
             }
         }
+        adapter_response.extend(std::mem::take(&mut progress.metrics));
         let heading = progress.diagnostics.iter().find(|d| d.is_error() && status == Status::Error).map(|d| {
             let path = node.original_file_path.display();
             format!("{} in {} {} ({path})", kind_of(d.code), node.kind, node.name)

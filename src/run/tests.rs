@@ -51,6 +51,7 @@ impl World {
             force: false,
             home: None,
             full_refresh: false,
+            sources_anew: false,
             follow: false,
             follow_pause: Duration::ZERO,
             store_failures: false,

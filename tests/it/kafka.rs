@@ -27,6 +27,11 @@ fn cluster(topic: &str, partitions: i32) -> Cluster {
 
 fn project(cluster: &Cluster, adapter: &str) -> Sandbox {
     let sandbox = Sandbox::new("");
+    configure(&sandbox, cluster, adapter);
+    sandbox
+}
+
+fn configure(sandbox: &Sandbox, cluster: &Cluster, adapter: &str) {
     sandbox.write(
         "sources.yml",
         &format!(
@@ -35,7 +40,6 @@ fn project(cluster: &Cluster, adapter: &str) -> Sandbox {
             cluster.bootstrap_servers()
         ),
     );
-    sandbox
 }
 
 /// Lines of numbers, one message each.
@@ -69,7 +73,8 @@ fn expect_each_once(sandbox: &Sandbox, numbers: u64) {
 fn simulated_events_go_through_a_topic_as_they_go_into_a_file() {
     let cluster = cluster("events", 6);
     let columns = "          event_time: ts\n          partition_by: [event_date]\n          \
-                   columns: {ts: number, userId: varchar, page: varchar, song: varchar, length: float}\n";
+                   columns: {ts: number, userId: varchar, page: varchar, song: varchar, length: float}\n        \
+                   freshness: {error_after: {count: 1, period: day}}\n";
     let sandbox = project(&cluster, columns);
     let to = format!("kafka://{}/events", cluster.bootstrap_servers());
     let simulate = |out: [&str; 2]| {
@@ -85,6 +90,10 @@ fn simulated_events_go_through_a_topic_as_they_go_into_a_file() {
     let sql = "select count(*) as c, count_if(page = 'NextSong') as p, sum(ts) as t, count(distinct event_date) as d,
                count_if(event_date <> to_timestamp(ts, 3)::date) as w, count_if(_key <> userid) as k from raw.events";
     assert_eq!(sandbox.rows(sql), json!([{"C": lines.len(), "P": plays, "T": ts, "D": 3, "W": 0, "K": 0}]));
+    let results = sandbox.json("target/run_results.json");
+    assert_eq!(results["results"][0]["adapter_response"]["lag"], json!({"0": 0, "1": 0, "2": 0, "3": 0, "4": 0, "5": 0}));
+    // without a field that says so it is the messages' own time that tells their age
+    sandbox.run(&["source", "freshness"]).expect_code(0).expect_all(&["PASS     freshness of streams.events"]);
     // nothing new is nothing done
     sandbox.run(&["ingest"]).expect_code(0).expect_all(&["nothing new"]);
     assert_eq!(sandbox.results(), [("streams".to_owned(), "no-op".to_owned())]);
@@ -94,54 +103,133 @@ fn simulated_events_go_through_a_topic_as_they_go_into_a_file() {
     sandbox.run(&["simulate", "eventsim", "--to", "kafka://nowhere"]).expect_code(2).expect_all(&["names no broker and topic"]);
 }
 
+/// Some cannot be taken: they are rejected with the rows of their commit, in a commit of their own before it.
+fn is_bad(n: u64) -> bool {
+    n.is_multiple_of(4_999)
+}
+
+/// Entries of the logs of the landing table and of its rejects.
+fn commits(sandbox: &Sandbox) -> usize {
+    let logs = ["EVENTS", "EVENTS__REJECTED"].map(|table| sandbox.path().join("warehouse/SHOP/RAW").join(table).join("_delta_log"));
+    let entries = logs.iter().filter_map(|log| std::fs::read_dir(log).ok()).flatten().filter_map(Result::ok);
+    entries.filter(|e| e.path().extension().is_some_and(|e| e == "json")).count()
+}
+
+/// Runs an ingest until `is_time`, then kills it; `false` when it has ended before.
+fn killed(sandbox: &Sandbox, mut is_time: impl FnMut() -> bool) -> bool {
+    let mut process =
+        sandbox.command(&["ingest"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    loop {
+        if let Some(status) = process.try_wait().expect("it can be asked") {
+            assert_eq!(status.code(), Some(0), "an ingest that nobody killed failed");
+            return false;
+        }
+        if is_time() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    process.kill().expect("it can be killed, or has ended");
+    process.wait().expect("it ends").code().is_none()
+}
+
+/// Nothing is there twice, in the table or among its rejects.
+#[track_caller]
+fn expect_nothing_twice(sandbox: &Sandbox) -> u64 {
+    let rows = sandbox.rows("select count(*) as c, count(distinct n) as d from raw.events");
+    assert_eq!(rows[0]["C"], rows[0]["D"]);
+    rows[0]["C"].as_u64().expect("a count")
+}
+
+/// Kills at every commit while three quarters of the messages are taken in, then at fifty random moments while the rest comes.
 #[test]
 fn each_message_is_there_once_after_kills_and_broker_errors() {
-    const MESSAGES: u64 = 200_000;
-    let cluster = cluster("events", 16);
-    let sandbox = project(&cluster, "          columns: {n: number}\n          batch_messages: 7000\n          timeout_s: 20\n");
-    produce(&cluster, 16, 0..MESSAGES);
-    let mut chance = ChaCha8Rng::seed_from_u64(20_260_227);
-    let (mut killed, mut seen) = (0, 0);
-    for round in 0..50_u64 {
-        // the fetch of a broker that fails now and then; the client asks again
+    const PARTITIONS: u64 = 16;
+    const MESSAGES: u64 = 1_000_000;
+    const AT_COMMITS: u64 = 750_000;
+    const RANDOM: u64 = 50;
+    let cluster = cluster("events", PARTITIONS as i32);
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap_servers())
+        .set("queue.buffering.max.messages", "2000000")
+        .set("linger.ms", "20")
+        .create()
+        .expect("a producer");
+    let send = |numbers: std::ops::Range<u64>| {
+        for n in numbers {
+            let payload = if is_bad(n) { format!("{{\"n\":\"no {n}\"}}") } else { format!("{{\"n\":{n}}}") };
+            let mut record: BaseRecord<'_, [u8], str> = BaseRecord::to("events").partition((n % PARTITIONS) as i32).payload(&payload);
+            while let Err((_, back)) = producer.send(record) {
+                record = back;
+                producer.poll(Duration::from_millis(50));
+            }
+        }
+        producer.flush(Duration::from_secs(60)).expect("delivered");
+    };
+    // the fetch of a broker that fails now and then; the client asks again
+    let disturb = || {
         cluster.request_errors(
             RDKafkaApiKey::Fetch,
             &[E::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, E::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT, E::RD_KAFKA_RESP_ERR__TRANSPORT],
         );
-        let mut process =
-            sandbox.command(&["ingest"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
-        let moment = Duration::from_millis(chance.random_range(300..2_500));
-        let begun = Instant::now();
-        let ended = loop {
-            if let Some(status) = process.try_wait().expect("it can be asked") {
-                break Some(status);
-            }
-            if begun.elapsed() >= moment {
-                break None;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        };
-        if ended.is_some() {
+    };
+    let settings = |batch: u64| format!("          columns: {{n: number}}\n          batch_messages: {batch}\n          timeout_s: 20\n");
+    let sandbox = project(&cluster, &settings(50_000));
+    send(0..AT_COMMITS);
+    let (mut at_commits, mut had) = (0, 0);
+    loop {
+        disturb();
+        // behind the rejects of a commit, and behind its rows, in turns
+        let enough = commits(&sandbox) + 1 + at_commits % 2;
+        if !killed(&sandbox, || commits(&sandbox) >= enough) {
             break;
         }
-        process.kill().expect("it can be killed, or has ended");
-        process.wait().expect("it ends");
-        killed += 1;
-        // what is there is a prefix of every partition, each message once
-        if round % 10 == 0 {
-            let ran = sandbox.run(&["sql", "--output", "json", "select count(*) as c, count(distinct n) as d from raw.events"]);
-            if ran.code == Some(0) {
-                let rows: Value = serde_json::from_str(&ran.out).expect("JSON");
-                assert_eq!(rows[0]["C"], rows[0]["D"], "after {killed} kills");
-                let now = rows[0]["C"].as_u64().expect("a count");
-                assert!(now >= seen, "{now} rows after {seen}");
-                seen = now;
-            }
+        at_commits += 1;
+        if at_commits % 10 == 0 {
+            let has = expect_nothing_twice(&sandbox);
+            assert!(has >= had, "{has} rows after {had}");
+            had = has;
         }
     }
-    assert!(killed > 0, "no ingest was disturbed");
+    assert!(at_commits + 2 >= 2 * AT_COMMITS as usize / 50_000, "{at_commits} kills at {} commits", commits(&sandbox));
+    configure(&sandbox, &cluster, &settings(2_500));
+    let mut chance = ChaCha8Rng::seed_from_u64(20_260_227);
+    let (mut at_random, mut sent, mut longest) = (0, AT_COMMITS, Duration::from_secs(2));
+    while at_random < RANDOM {
+        let next = MESSAGES.min(sent + (MESSAGES - AT_COMMITS) / RANDOM);
+        send(sent..next);
+        sent = next;
+        disturb();
+        let (begun, moment) = (Instant::now(), longest.mul_f64(chance.random()));
+        let mut is_down = false;
+        let is_killed = killed(&sandbox, || {
+            // a broker that is gone for a moment
+            if at_random % 5 == 0 && !is_down && begun.elapsed() > moment / 2 {
+                cluster.broker_down(1).expect("down");
+                is_down = true;
+            } else if is_down {
+                cluster.broker_up(1).expect("up");
+            }
+            begun.elapsed() > moment
+        });
+        cluster.broker_up(1).expect("up");
+        if is_killed {
+            at_random += 1;
+        } else {
+            longest = begun.elapsed();
+        }
+    }
+    expect_nothing_twice(&sandbox);
+    send(sent..MESSAGES);
     sandbox.run(&["ingest"]).expect_code(0);
-    expect_each_once(&sandbox, MESSAGES);
+    let bad: u64 = (0..MESSAGES).filter(|n| is_bad(*n)).count() as u64;
+    let sum: u64 = (0..MESSAGES).filter(|n| !is_bad(*n)).sum();
+    let rows = MESSAGES - bad;
+    let sql =
+        "select count(*) as c, count(distinct n) as d, count(distinct _partition * 10000000 + _offset) as o, sum(n) as s from raw.events";
+    assert_eq!(sandbox.rows(sql), json!([{"C": rows, "D": rows, "O": rows, "S": sum}]));
+    let sql = "select count(*) as c, count(distinct position) as p, count(distinct record) as r from raw.events__rejected";
+    assert_eq!(sandbox.rows(sql), json!([{"C": bad, "P": bad, "R": bad}]));
 }
 
 #[test]
@@ -227,5 +315,7 @@ fn a_followed_build_takes_what_comes_through_the_models() {
     assert!(interrupt.success());
     assert_eq!(process.wait().expect("it ends").code(), Some(0));
     let told = std::fs::read_to_string(&out).expect("the lines");
+    let days: Vec<&str> = told.lines().filter(|line| line.contains("DEV.DAYS")).collect();
+    assert!(days.len() >= 3, "{told}");
     assert!(!told.contains("nothing new"), "rounds without anything new are not told: {told}");
 }

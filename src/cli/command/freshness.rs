@@ -17,7 +17,7 @@ use crate::{
     diagnostic::{Diagnostic, Style, render},
     engine::{Outcome, value},
     graph::Node,
-    names::ResourceType,
+    names::{RelationName, ResourceType},
     project::{Project, World},
     run::moment,
     state::{manifest::DBT_VERSION, write_atomically},
@@ -124,7 +124,12 @@ fn check(
         (None, Some(field)) => {
             format!("select max({field}) as max_loaded_at, current_timestamp() as snapshotted_at from {relation}{filter}")
         }
-        (None, None) => return Err(fault(format!("`{}` says neither `loaded_at_field` nor `loaded_at_query`", label(node)))),
+        (None, None) => match loaded(node, relation) {
+            Some((column, table)) => {
+                format!("select max({column}) as max_loaded_at, current_timestamp() as snapshotted_at from {table}{filter}")
+            }
+            None => return Err(fault(format!("`{}` says neither `loaded_at_field` nor `loaded_at_query`", label(node)))),
+        },
     };
     let outcome = workspace.runtime.block_on(workspace.engine.session().execute(&sql)).map_err(|e| {
         let of_engine = message::of_engine(e);
@@ -140,6 +145,17 @@ fn check(
         _ => "pass",
     };
     Ok((status, newest, checked))
+}
+
+/// What ingest itself keeps of a source whose project names no field: the messages' own time, when the newest file was written,
+/// when the last response came.
+fn loaded(node: &Node, relation: &RelationName) -> Option<(&'static str, RelationName)> {
+    match node.source.as_ref()?.adapter.as_ref()?.type_.as_str() {
+        "kafka" => Some(("_TIMESTAMP", relation.clone())),
+        "s3" | "file" => Some(("MODIFIED", relation.with_suffix("__files"))),
+        "chart" | "spotify_api" | "lastfm" => Some(("FETCHED_AT", relation.with_suffix("__raw"))),
+        _ => None,
+    }
 }
 
 fn first(mut faults: Vec<Diagnostic>, fault: &dyn Fn(String) -> Diagnostic) -> Diagnostic {

@@ -122,6 +122,7 @@ pub(super) fn prepare(verb: Verb, running: &Running, extra: Extra, config: &Conf
         threads: if follow { project.profile.threads.max(plan.steps.len()) } else { project.profile.threads },
         fail_fast: config.fail_fast,
         full_refresh: running.full_refresh,
+        sources_anew: running.full_refresh && verb == Verb::Ingest,
         force: running.force,
         home: Some(SchemaName::new(Identifier::parse(&project.profile.database), Identifier::parse(&project.profile.schema))),
         follow,

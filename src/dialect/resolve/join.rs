@@ -10,8 +10,8 @@ use crate::dialect::{
 };
 
 /// Values of columns that a join merges, by name; the conditions become ON. DataFusion would take the left side's value in every
-/// join, compare as it stores, and take an unqualified name within a subquery for the outer query's column.
-pub(super) fn merged_columns(select: &mut Select, relations: &[Relation]) -> IndexMap<String, Expr> {
+/// join, compare as it stores, and in a query `inside` an expression take a name that both sides have for one of the query around.
+pub(super) fn merged_columns(select: &mut Select, relations: &[Relation], inside: bool) -> IndexMap<String, Expr> {
     let mut merged = IndexMap::new();
     // a star over columns that nobody knows can only be the planner's
     let known = relations.iter().all(|r| r.columns.is_some());
@@ -21,7 +21,7 @@ pub(super) fn merged_columns(select: &mut Select, relations: &[Relation]) -> Ind
         for join in &mut from.joins {
             let right = end..end + width(&join.relation);
             if let Some(found) = relations.get(start..right.start).zip(relations.get(right.clone())) {
-                merge_join(join, found.0, found.1, known, &mut merged);
+                merge_join(join, found.0, found.1, known || inside, &mut merged);
             }
             end = right.end;
         }
@@ -40,12 +40,12 @@ fn width(factor: &TableFactor) -> usize {
     }
 }
 
-fn merge_join(join: &mut Join, left: &[Relation], right: &[Relation], known: bool, merged: &mut IndexMap<String, Expr>) {
+fn merge_join(join: &mut Join, left: &[Relation], right: &[Relation], all: bool, merged: &mut IndexMap<String, Expr>) {
     use JoinOperator as J;
     let full = matches!(join.join_operator, J::FullOuter(_));
     let (constraint, by_left) = match &mut join.join_operator {
         J::Right(constraint) | J::RightOuter(constraint) | J::FullOuter(constraint) => (constraint, false),
-        J::Join(constraint) | J::Inner(constraint) | J::Left(constraint) | J::LeftOuter(constraint) if known => (constraint, true),
+        J::Join(constraint) | J::Inner(constraint) | J::Left(constraint) | J::LeftOuter(constraint) if all => (constraint, true),
         _ => return,
     };
     let has = |relations: &[Relation], name: &str| {

@@ -39,7 +39,7 @@ pub trait Columns {
 /// Rewrites a lowered query in place.
 pub fn resolve(sql: &str, query: &mut Query, catalog: &dyn Columns) -> Result<(), SqlError> {
     subquery::named_values(query);
-    Resolver { sql, catalog, ctes: vec![] }.query(query).map(|_| ())
+    Resolver { sql, catalog, ctes: vec![], inside: 0 }.query(query).map(|_| ())
 }
 
 pub(super) struct Resolver<'a> {
@@ -47,6 +47,8 @@ pub(super) struct Resolver<'a> {
     catalog: &'a dyn Columns,
     /// Innermost last; columns where they are known.
     ctes: Vec<(String, Option<Vec<String>>)>,
+    /// Expressions whose queries are being resolved: names that those do not know are of the queries around them.
+    inside: usize,
 }
 
 pub(super) fn quoted(name: &str) -> Ident {
@@ -148,10 +150,13 @@ impl Resolver<'_> {
 
             fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
                 self.depth += 1;
-                if self.depth == 1
-                    && let Err(e) = self.resolver.query(query)
-                {
-                    return ControlFlow::Break(e);
+                if self.depth == 1 {
+                    self.resolver.inside += 1;
+                    let resolved = self.resolver.query(query);
+                    self.resolver.inside -= 1;
+                    if let Err(e) = resolved {
+                        return ControlFlow::Break(e);
+                    }
                 }
                 ControlFlow::Continue(())
             }

@@ -36,7 +36,7 @@ impl Resolver<'_> {
         if let Some(selection) = &mut select.selection {
             super::subquery::tuples_in(selection)?;
         }
-        let merged = super::join::merged_columns(select, &relations);
+        let merged = super::join::merged_columns(select, &relations, self.inside > 0);
         self.subqueries(&mut select.projection)?;
         for part in [&mut select.selection, &mut select.having, &mut select.qualify].into_iter().flatten() {
             self.subqueries(part)?;

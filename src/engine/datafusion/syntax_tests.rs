@@ -40,6 +40,17 @@ async fn clauses_answer_as_snowflake_answers() {
             "select a, l, r from (select 1 as a, 'l' as l) x full join (select 2 as a, 'r' as r) y using (a) order by a",
             "1|l|NULL\n2|NULL|r",
         ),
+        // a name that a join merged is the inner query's, though the outer one has it too
+        (
+            "with d as (select column1 as a, column2 as n from values (1, 10), (2, 20)) select n from d where a in \
+             (select a from d x left join (select 2 as a, 5 as m) y using (a) group by a having coalesce(max(m), 0) = 0)",
+            "10",
+        ),
+        (
+            "with d as (select column1 as a from values (1), (2)) select count(*) from d o where exists \
+             (select * from d x join (select 2 as a, 5 as m) y using (a) where a = o.a)",
+            "1",
+        ),
         ("select * from (select 1 as a, 'l' as l) x natural right join (select 2 as a, 'r' as r) y", "2|NULL|r"),
         ("select x.a, y.b from (values (1), (2)) as x (a), (values (1, 'q')) as y (a, b) where x.a = y.a(+) order by 1", "1|q\n2|NULL"),
         (

@@ -190,18 +190,13 @@ impl Reader {
         Ok(if messages.is_empty() && self.lost.is_empty() { Flow::Drained } else { Flow::Messages(messages) })
     }
 
-    /// `lag 120 (0: 100, 3: 20)`; nothing when no broker answers.
-    pub fn lag(&self) -> Option<String> {
-        let mut behind = vec![];
-        for (partition, next) in &self.next {
+    /// Messages behind the table, of each partition; nothing when no broker answers.
+    pub fn lag(&self) -> Option<Offsets> {
+        let behind = self.next.iter().map(|(partition, next)| {
             let (_, high) = self.consumer.fetch_watermarks(&self.settings.topic, *partition, self.settings.timeout).ok()?;
-            if high > *next {
-                behind.push((*partition, high - next));
-            }
-        }
-        let total: i64 = behind.iter().map(|(_, n)| n).sum();
-        let each: Vec<String> = behind.iter().map(|(p, n)| format!("{p}: {n}")).collect();
-        Some(if total == 0 { "lag 0".into() } else { format!("lag {total} ({})", each.join(", ")) })
+            Some((*partition, (high - next).max(0)))
+        });
+        behind.collect()
     }
 
     /// No more of this partition; the others go on.

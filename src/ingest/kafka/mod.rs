@@ -24,7 +24,8 @@ use std::sync::{
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::SchemaRef;
 use parking_lot::{Mutex, RwLock};
-use position::Position;
+use position::{Offsets, Position};
+use serde_json::{Map, Value as Json};
 pub use sink::{Sink, SinkAddress};
 
 use self::{
@@ -45,7 +46,7 @@ struct Inner {
     layout: RwLock<Arc<Layout>>,
     reader: Mutex<Option<Reader>>,
     /// What the last look at the watermarks said.
-    lag: Mutex<Option<String>>,
+    lag: Mutex<Option<Offsets>>,
 }
 
 /// From the settings of a `type: kafka` source. Faults are collected in `settings`.
@@ -90,8 +91,18 @@ impl Adapter for KafkaAdapter {
         Parsed::default()
     }
 
+    /// `lag 120 (0: 100, 3: 20)`
     fn status(&self) -> Option<String> {
-        self.inner.lag.lock().clone()
+        let lag = self.inner.lag.lock();
+        let behind: Vec<String> = lag.as_ref()?.iter().filter(|(_, n)| **n > 0).map(|(p, n)| format!("{p}: {n}")).collect();
+        let total: i64 = lag.as_ref()?.values().sum();
+        Some(if total == 0 { "lag 0".into() } else { format!("lag {total} ({})", behind.join(", ")) })
+    }
+
+    fn metrics(&self) -> Map<String, Json> {
+        let lag = self.inner.lag.lock();
+        let each = |lag: &Offsets| lag.iter().map(|(p, n)| (p.to_string(), Json::from(*n))).collect::<Map<_, _>>();
+        lag.as_ref().map(|lag| ("lag".to_owned(), each(lag).into())).into_iter().collect()
     }
 }
 
