@@ -26,6 +26,7 @@ pub mod resolve;
 pub mod retag;
 pub mod script;
 pub mod settings;
+pub mod spelling;
 pub mod structured;
 pub mod survey;
 pub mod types;

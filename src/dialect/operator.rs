@@ -72,6 +72,13 @@ impl ExprPlanner for SnowflakeOperators {
                 let (l, r) = (function::call("__variant_key", vec![l])?, function::call("__variant_key", vec![r])?);
                 return Ok(PlannerResult::Original(RawBinaryExpr { op, left: l, right: r }));
             }
+            // a number is true unless it is 0
+            (Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq, Type::Boolean, r_type) if r_type.is_numeric() => {
+                return Ok(PlannerResult::Original(RawBinaryExpr { op, left: l, right: function::cast(r, Type::Boolean) }));
+            }
+            (Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq, l_type, Type::Boolean) if l_type.is_numeric() => {
+                return Ok(PlannerResult::Original(RawBinaryExpr { op, left: function::cast(l, Type::Boolean), right: r }));
+            }
             (Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq, l_type, r_type) if comparable_differently(l_type, r_type) => {
                 let (l, r) = align(l, l_type, r, r_type);
                 return Ok(PlannerResult::Original(RawBinaryExpr { op, left: l, right: r }));

@@ -6,13 +6,13 @@ use sqlparser::{
     ast::Statement,
     dialect::SnowflakeDialect,
     parser::{Parser, ParserError, ParserOptions},
-    tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace},
+    tokenizer::{Token, Tokenizer, Whitespace},
 };
 
 use super::{
     error::{SqlError, byte_offset},
     indirection::{self, Variable},
-    literal, structured,
+    literal, script, spelling, structured,
 };
 
 /// Deep enough for generated SQL, shallow enough for the stack.
@@ -56,7 +56,7 @@ pub(super) fn parser_with(sql: &str, variable: Variable<'_>) -> Result<Parser<'s
         .tokenize_with_location()
         .map_err(|e| syntax_error(sql, &ParserError::TokenizerError(e.to_string())))?;
     tokens = indirection::rewrite(sql, tokens, variable)?;
-    from_first(&mut tokens);
+    tokens = spelling::rewrite(tokens);
     for token in &mut tokens {
         if let Token::SingleQuotedString(text) = &mut token.token {
             *text = literal::unescape(text);
@@ -66,19 +66,6 @@ pub(super) fn parser_with(sql: &str, variable: Variable<'_>) -> Result<Parser<'s
         .with_options(options)
         .with_recursion_limit(RECURSION_LIMIT)
         .with_tokens_with_locations(structured::rewrite(tokens)))
-}
-
-/// `NTH_VALUE(x, 2) FROM FIRST`: the default, which sqlparser does not read.
-fn from_first(tokens: &mut Vec<TokenWithSpan>) {
-    let solid: Vec<usize> = (0..tokens.len()).filter(|i| !matches!(tokens[*i].token, Token::Whitespace(_))).collect();
-    let is = |at: usize, words: &[&str]| matches!(&tokens[at].token, Token::Word(w) if w.quote_style.is_none() && words.iter().any(|x| w.value.eq_ignore_ascii_case(x)));
-    let found = solid.windows(4).filter(|w| {
-        tokens[w[0]].token == Token::RParen && is(w[1], &["FROM"]) && is(w[2], &["FIRST"]) && is(w[3], &["OVER", "IGNORE", "RESPECT"])
-    });
-    let mut superfluous: Vec<usize> = found.flat_map(|w| [w[1], w[2]]).collect();
-    while let Some(at) = superfluous.pop() {
-        tokens.remove(at);
-    }
 }
 
 fn parse_script(sql: &str) -> Result<Vec<Statement>, SqlError> {
@@ -114,7 +101,7 @@ fn lower_first(text: &str) -> String {
 }
 
 /// Statement ends of a script: strings, quoted identifiers, `$$` bodies and comments are not looked into.
-/// Pieces without anything but white space and comments are left out.
+/// Pieces without anything but white space and comments are left out. A block of Snowflake Scripting is one statement.
 pub fn split(script: &str) -> Vec<Range<usize>> {
     let Ok(tokens) = Tokenizer::new(&SnowflakeDialect, script).tokenize_with_location() else {
         return std::iter::once(0..script.len()).collect();
@@ -123,8 +110,20 @@ pub fn split(script: &str) -> Vec<Range<usize>> {
     let mut offsets = LineOffsets::new(script);
     let (mut start, mut seen) = (None, false);
     let mut end = 0;
+    let mut block_end = 0;
     for token in &tokens {
         let at = offsets.of(token.span.start.line, token.span.start.column);
+        if at < block_end {
+            end = offsets.of(token.span.end.line, token.span.end.column);
+            continue;
+        }
+        if let Token::Word(word) = &token.token
+            && !seen
+            && ["BEGIN", "DECLARE"].iter().any(|w| word.value.eq_ignore_ascii_case(w))
+            && let Some(length) = script::block_length(&script[at..])
+        {
+            block_end = at + length;
+        }
         match &token.token {
             Token::SemiColon => {
                 if seen {
@@ -174,6 +173,23 @@ mod tests {
         assert_eq!(pieces.len(), 3, "{pieces:?}");
         assert_eq!(pieces[0], "select ';' ");
         assert!(pieces[2].ends_with("from t"));
+    }
+
+    #[test]
+    fn blocks_are_one_statement() {
+        let script = "begin; select 1; commit; begin let x := 1; if (x = 1) then return 2; end if; end; declare y int; begin return 3; end;\nselect 4";
+        let pieces: Vec<&str> = split(script).into_iter().map(|r| &script[r]).collect();
+        assert_eq!(
+            pieces,
+            [
+                "begin",
+                "select 1",
+                "commit",
+                "begin let x := 1; if (x = 1) then return 2; end if; end",
+                "declare y int; begin return 3; end",
+                "select 4"
+            ]
+        );
     }
 
     #[test]

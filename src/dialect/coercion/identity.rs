@@ -6,12 +6,13 @@
 use std::sync::Arc;
 
 use datafusion::{
-    common::{Column, DFSchema, Result},
+    common::{Column, DFSchema, JoinConstraint, Result},
     functions_aggregate::first_last::first_value_udaf,
-    logical_expr::{Aggregate, Distinct, Expr, LogicalPlan, Projection},
+    logical_expr::{Aggregate, Distinct, Expr, ExprSchemable, Join, LogicalPlan, Projection},
+    prelude::lit,
 };
 
-use super::super::{function, retag::told_type, types::Type};
+use super::super::{collation, function, retag::told_type, types::Type};
 use crate::names::SemiStructured;
 
 /// What two equal values have in common, where that is not the value itself.
@@ -19,8 +20,52 @@ pub(super) fn key(e: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
     Ok(match told_type(e, schema) {
         Some(Type::TimestampTz) => Some(function::cast(e.clone(), Type::TimestampLtz)),
         Some(Type::Semi(SemiStructured::Variant)) => Some(function::call("__variant_key", vec![e.clone()])?),
-        _ => None,
+        _ => collated(e, schema)?,
     })
+}
+
+/// What a text of a collation is sorted and compared by.
+pub(super) fn collated(e: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
+    let Ok((_, field)) = e.to_field(schema) else { return Ok(None) };
+    collation::of(&field).map(|spec| function::call("__collation_key", vec![e.clone(), lit(spec)])).transpose()
+}
+
+/// Columns that USING, NATURAL and INTERSECT compare, by their keys.
+fn joined(mut join: Join) -> Result<LogicalPlan> {
+    let mut changed = false;
+    for (left, right) in &mut join.on {
+        let (l, r) = (join.left.schema(), join.right.schema());
+        let type_of = |e: &Expr, schema: &DFSchema| told_type(e, schema).or_else(|| e.to_field(schema).ok().map(|(_, f)| Type::of(&f)));
+        let types = (type_of(left, l), type_of(right, r));
+        let zone = |t: Option<Type>| matches!(t, Some(Type::TimestampTz | Type::TimestampLtz));
+        let dated = |t: Option<Type>| t.is_some_and(|t| t.is_dated() || t == Type::Varchar);
+        let variant = |t: Option<Type>| t == Some(Type::Semi(SemiStructured::Variant));
+        if types.0 != Some(Type::TimestampLtz) || types.1 != Some(Type::TimestampLtz) {
+            if (zone(types.0) || zone(types.1)) && dated(types.0) && dated(types.1) {
+                *left = function::cast(left.clone(), Type::TimestampLtz);
+                *right = function::cast(right.clone(), Type::TimestampLtz);
+                changed = true;
+                continue;
+            }
+        }
+        if variant(types.0) && variant(types.1) {
+            *left = function::call("__variant_key", vec![left.clone()])?;
+            *right = function::call("__variant_key", vec![right.clone()])?;
+            changed = true;
+            continue;
+        }
+        let spec = |e: &Expr, schema: &DFSchema| e.to_field(schema).ok().and_then(|(_, f)| collation::of(&f).map(str::to_owned));
+        if let Some(spec) = spec(left, l).or_else(|| spec(right, r)) {
+            *left = function::call("__collation_key", vec![left.clone(), lit(spec.clone())])?;
+            *right = function::call("__collation_key", vec![right.clone(), lit(spec)])?;
+            changed = true;
+        }
+    }
+    if changed {
+        // USING is a word for columns; these are expressions
+        join.join_constraint = JoinConstraint::On;
+    }
+    Ok(LogicalPlan::Join(join))
 }
 
 /// What COUNT counts: a JSON null is not there (Snowflake documentation, "COUNT"). Whether anything changed.
@@ -45,6 +90,7 @@ pub(super) fn grouped(plan: LogicalPlan) -> Result<LogicalPlan> {
             by_keys(Aggregate::try_new(input, columns, vec![])?)
         }
         LogicalPlan::Aggregate(aggregate) => by_keys(aggregate),
+        LogicalPlan::Join(join) => joined(join),
         other => Ok(other),
     }
 }

@@ -32,7 +32,7 @@ use datafusion::{
 };
 
 use super::{
-    function,
+    collation, function,
     retag::{semi_type, told_type},
     types::Type,
 };
@@ -53,7 +53,9 @@ pub(super) fn coerce(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         return unite_inputs(union);
     }
     let has_semi = |schema: &DFSchema| {
-        schema.fields().iter().any(|f| matches!(Type::of(f), Type::Semi(_) | Type::TimestampLtz | Type::TimestampTz | Type::Time))
+        schema.fields().iter().any(|f| {
+            matches!(Type::of(f), Type::Semi(_) | Type::TimestampLtz | Type::TimestampTz | Type::Time) || collation::of(f).is_some()
+        })
     };
     // most nodes have nothing to do with any of it
     let concerned = has_semi(&schema) || plan.expressions().iter().any(|e| e.exists(|e| Ok(makes_semi(e))).unwrap_or(true));
@@ -70,6 +72,8 @@ pub(super) fn coerce(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             done.transform_data(|e| Ok(truth(e, &schema)))?
         } else if is_sort && is_semi(&done.data, &schema) {
             Transformed::yes(function::call("__variant_key", vec![done.data])?)
+        } else if is_sort && let Some(key) = identity::collated(&done.data, &schema)? {
+            Transformed::yes(key)
         } else {
             done
         };
@@ -135,11 +139,15 @@ fn extreme(mut f: AggregateFunction, schema: &DFSchema) -> Result<Option<Expr>> 
         _ => return Ok(None),
     };
     let [value] = f.params.args.as_slice() else { return Ok(None) };
-    if !is_semi(value, schema) {
-        return Ok(None);
-    }
+    let key = match is_semi(value, schema) {
+        true => function::call("__variant_key", vec![value.clone()])?,
+        false => match identity::collated(value, schema)? {
+            Some(key) => key,
+            None => return Ok(None),
+        },
+    };
     let present = value.clone().is_not_null();
-    f.params.order_by = vec![function::call("__variant_key", vec![value.clone()])?.sort(ascending, false)];
+    f.params.order_by = vec![key.sort(ascending, false)];
     f.params.filter = Some(Box::new(match f.params.filter.take() {
         Some(filter) => filter.and(present),
         None => present,
@@ -247,6 +255,23 @@ fn instants(values: Vec<&mut Expr>, schema: &DFSchema) -> bool {
     true
 }
 
+/// Where texts are compared, and one of them has a collation: all by their keys.
+fn collate(values: Vec<&mut Expr>, schema: &DFSchema) -> Result<bool> {
+    let spec = values.iter().find_map(|e| e.to_field(schema).ok().and_then(|(_, f)| collation::of(&f).map(str::to_owned)));
+    let Some(spec) = spec else { return Ok(false) };
+    for e in values {
+        *e = function::call("__collation_key", vec![function::cast(e.clone(), Type::Varchar), lit(spec.clone())])?;
+    }
+    Ok(true)
+}
+
+/// Whether instants are compared, and one of the two has a zone.
+fn has_zone(a: Option<Type>, b: Option<Type>) -> bool {
+    let zone = |t| matches!(t, Some(Type::TimestampTz | Type::TimestampLtz));
+    let fits = |t: Option<Type>| t.is_some_and(|t| t.is_dated() || t == Type::Varchar);
+    (zone(a) || zone(b)) && fits(a) && fits(b) && !(a == b && a == Some(Type::TimestampLtz))
+}
+
 /// Where results meet: one type for all of them.
 fn unite(results: Vec<&mut Expr>, schema: &DFSchema) -> bool {
     let type_of = |e: &Expr| told_type(e, schema).or_else(|| e.to_field(schema).ok().map(|(_, f)| Type::of(&f)));
@@ -303,6 +328,7 @@ fn rewrite(e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let done = match e {
         Expr::InList(InList { mut expr, mut list, negated }) => {
             changed |= instants(std::iter::once(expr.as_mut()).chain(&mut list).collect(), schema);
+            changed |= collate(std::iter::once(expr.as_mut()).chain(&mut list).collect(), schema)?;
             let wanted = std::iter::once(expr.as_ref()).chain(&list).find_map(|e| plain_type(e, schema));
             let (expr, list) = match wanted {
                 Some(to) => {
@@ -316,6 +342,7 @@ fn rewrite(e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         }
         Expr::Between(Between { mut expr, negated, mut low, mut high }) => {
             changed |= instants(vec![expr.as_mut(), low.as_mut(), high.as_mut()], schema);
+            changed |= collate(vec![expr.as_mut(), low.as_mut(), high.as_mut()], schema)?;
             let wanted = [&expr, &low, &high].into_iter().find_map(|e| plain_type(e, schema));
             match wanted {
                 Some(to) => {
@@ -331,8 +358,18 @@ fn rewrite(e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             pattern: boxed(like.pattern, Type::Varchar, schema, &mut changed),
             ..like
         }),
-        Expr::InSubquery(InSubquery { expr, subquery, negated }) => {
-            let of = subquery.subquery.schema().fields().first().map(|f| Type::of(f));
+        Expr::InSubquery(InSubquery { mut expr, mut subquery, negated }) => {
+            let mut of = subquery.subquery.schema().fields().first().map(|f| Type::of(f));
+            let own = told_type(&expr, schema).or_else(|| expr.to_field(schema).ok().map(|(_, f)| Type::of(&f)));
+            if has_zone(own, of) {
+                let column = subquery.subquery.schema().columns().swap_remove(0);
+                let instant =
+                    function::cast(Expr::Column(column.clone()), Type::TimestampLtz).alias_qualified(column.relation, column.name);
+                subquery.subquery = Arc::new(LogicalPlan::Projection(Projection::try_new(vec![instant], subquery.subquery)?));
+                expr = Box::new(function::cast(*expr, Type::TimestampLtz));
+                of = Some(Type::TimestampLtz);
+                changed = true;
+            }
             let expr = match of {
                 Some(Type::Semi(_)) | None => expr,
                 Some(of) => boxed(expr, widened(of), schema, &mut changed),

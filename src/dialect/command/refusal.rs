@@ -160,3 +160,33 @@ fn leading_words(g: &Grammar) -> Vec<String> {
     }
     words
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::command::parse_command;
+
+    /// Every entry of the table, with every verb that it stands for, is refused by its name and at its place.
+    #[test]
+    fn every_entry_is_refused_at_its_place() {
+        for (prefix, _) in REFUSED {
+            let rest = prefix.strip_prefix("CREATE ");
+            let verbs: &[&str] = if rest.is_some() { &["CREATE", "CREATE OR REPLACE", "ALTER", "DROP", "DROP IF EXISTS"] } else { &[""] };
+            for verb in verbs {
+                let words = match (rest, *verb) {
+                    (Some(rest), "DROP IF EXISTS") => format!("DROP {rest} IF EXISTS"),
+                    (Some(rest), verb) => format!("{verb} {rest}"),
+                    (None, _) => (*prefix).to_owned(),
+                };
+                let sql = format!("  {words} x");
+                let error = match parse_command(&sql, &|_| None) {
+                    Err(error) => error,
+                    Ok(command) => panic!("{sql}: {command:?}"),
+                };
+                assert_eq!(error.code, "sql/unsupported", "{sql}: {error:?}");
+                assert!(error.message.contains(rest.unwrap_or(prefix).split(' ').next().unwrap_or_default()), "{sql}: {error:?}");
+                assert!(error.help.is_some() && error.at.is_some(), "{sql}: {error:?}");
+            }
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use sqlparser::ast::{DataType, Expr, Ident, ObjectName, Query};
 
 use super::{super::SqlError, Command, grammar::Grammar};
-use crate::dialect::types::Type;
+use crate::dialect::{collation::Collation, types::Type};
 
 /// What happens when the name is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub struct NewColumn {
     /// Start, increment, ordered.
     pub identity: Option<(i64, i64, bool)>,
     pub comment: Option<String>,
+    /// What texts are compared and sorted by.
+    pub collation: Option<String>,
 }
 
 /// A type and the length that it bounds text or bytes to.
@@ -202,7 +204,7 @@ pub(super) fn column(g: &mut Grammar) -> Result<(NewColumn, Vec<NewConstraint>),
         }
         Some(column_type?)
     };
-    let mut column = NewColumn { name, data_type, not_null: false, default: None, identity: None, comment: None };
+    let mut column = NewColumn { name, data_type, not_null: false, default: None, identity: None, comment: None, collation: None };
     let mut constraints = vec![];
     loop {
         if g.take("NOT NULL") {
@@ -216,7 +218,11 @@ pub(super) fn column(g: &mut Grammar) -> Result<(NewColumn, Vec<NewConstraint>),
         } else if g.take("AUTOINCREMENT") || g.take("IDENTITY") {
             column.identity = Some(identity(g)?);
         } else if g.take("COLLATE") {
-            g.string()?;
+            let spec = g.string()?;
+            if !spec.is_empty() {
+                Collation::parse(&spec)?;
+                column.collation = Some(spec);
+            }
         } else if let Some(comment) = g.comment()? {
             column.comment = Some(comment);
         } else if g.is("CONSTRAINT") || g.is("PRIMARY KEY") || g.is("UNIQUE") || g.is("REFERENCES") || g.is("FOREIGN KEY") {

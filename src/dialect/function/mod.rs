@@ -10,6 +10,7 @@ mod array_set;
 mod binary;
 mod bits;
 mod cast;
+mod choice;
 mod condition;
 mod date;
 mod date_build;
@@ -103,6 +104,7 @@ pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
     for udf in LIBRARY.iter() {
         registry.register_udf(udf.clone())?;
     }
+    registry.register_udf(Arc::new(ScalarUDF::new_from_impl(choice::Coalesce::default())))?;
     for udaf in aggregate::all() {
         registry.register_udaf(udaf.clone())?;
     }

@@ -41,6 +41,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
             Ok(Some(usize::try_from(at).ok().and_then(|at| pieces.get(at)).map_or_else(String::new, |p| (*p).to_owned())))
         })
     }),
+    // VARCHAR(n) of a cast: what is longer is not cut
+    Function::new("__fit", Arity::Exactly(2), varchar, |r| fit(r, false)),
+    Function::new("__fit_or_null", Arity::Exactly(2), varchar, |r| fit(r, true)),
     Function::new("strtok", Arity::Between(1, 3), varchar, |r| {
         let (text, delimiters) = (r.text(0)?, delimiters(r)?);
         let parts = if r.args.len() > 2 { Some(r.integers(2)?) } else { None };
@@ -123,6 +126,21 @@ pub(super) const FUNCTIONS: &[Function] = &[
         })
     }),
 ];
+
+fn fit(r: &Rows, lenient: bool) -> Result<ArrayRef> {
+    let (text, lengths) = (r.text(0)?, r.integers(1)?);
+    texts(r, |i| {
+        if r.any_null(i) {
+            return Ok(None);
+        }
+        let (text, length) = (text.value(i), usize::try_from(lengths.value(i)).unwrap_or(0));
+        match text.len() <= length || text.chars().count() <= length {
+            true => Ok(Some(text.to_owned())),
+            false if lenient => Ok(None),
+            false => fail(format!("the text '{}' is too long for VARCHAR({length})", text.chars().take(40).collect::<String>())),
+        }
+    })
+}
 
 /// BINARY of BINARY, otherwise VARCHAR.
 pub(super) fn same(call: &CallTypes) -> Result<FieldRef> {

@@ -254,6 +254,9 @@ pub(super) fn after(mut f: Function, session: &LowerContext) -> Result<Expr, Sql
     }
     let distinct = list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
     list.duplicate_treatment = None;
+    if let Some(WindowType::WindowSpec(spec)) = &f.over {
+        aggregate::check_window(&name, spec)?;
+    }
     let mut order_by = std::mem::take(&mut f.within_group);
     order_by.iter_mut().for_each(|key| super::expression::sort_key(&mut key.expr));
     if let Some(WindowType::WindowSpec(spec)) = &mut f.over {
@@ -357,10 +360,17 @@ fn rewrite(name: &str, mut c: Call) -> Result<Expr, SqlError> {
                 None => call,
             }
         }
+        "system$typeof" if matches!(c.args.as_slice(), [Expr::Value(_)]) => {
+            let [Expr::Value(value)] = c.args.as_slice() else { return Ok(c.named(name)) };
+            match literal_type(&value.value) {
+                Some(text) => string(text),
+                None => c.named(name),
+            }
+        }
         // aggregates
         "array_agg" | "arrayagg" => {
             c.arity(name, 1..=1)?;
-            if c.function.over.is_some() && !c.order_by.is_empty() {
+            if c.function.over.is_some() && !c.distinct {
                 return Ok(aggregate::ordered_window(c, "__array_agg_over"));
             }
             c.order_inside();
@@ -472,6 +482,26 @@ fn lambda_types(lambda: &mut LambdaFunction, wanted: usize) -> Result<Vec<Expr>,
             None => Ok(null(Type::Semi(SemiStructured::Variant))),
         })
         .collect()
+}
+
+/// What SYSTEM$TYPEOF says of a literal: as many digits and characters as it has.
+fn literal_type(value: &Value) -> Option<String> {
+    match value {
+        Value::Number(digits, _) if digits.bytes().all(|b| b.is_ascii_digit() || b == b'.') => {
+            let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+            let precision = (whole.trim_start_matches('0').len() + fraction.len()).max(1);
+            let bytes = match precision {
+                0..=2 => 1,
+                3..=4 => 2,
+                5..=9 => 4,
+                10..=18 => 8,
+                _ => 16,
+            };
+            (precision <= 38).then(|| format!("NUMBER({precision},{})[SB{bytes}]", fraction.len()))
+        }
+        Value::SingleQuotedString(text) => Some(format!("VARCHAR({})[LOB]", text.chars().count())),
+        _ => None,
+    }
 }
 
 fn truth(expr: Expr) -> Expr {

@@ -168,7 +168,7 @@ pub(super) fn sample(factor: &mut TableFactor) -> Result<(), SqlError> {
         None => i64::from_le_bytes(uuid::Uuid::new_v4().as_bytes()[..8].try_into().unwrap_or_default()),
     };
     let amount = quantity.value.to_string();
-    let numbered = format!("SELECT *, row_number() OVER () AS \"__N\" FROM {factor}");
+    let numbered = format!("SELECT *, row_number() OVER (ORDER BY 1) AS \"__N\" FROM {factor}");
     let text = if quantity.unit == Some(TableSampleUnit::Rows) {
         let rows: u64 = amount.parse().map_err(|_| SqlError::new("sql/sample", "a number of rows is a whole number"))?;
         if rows > 1_000_000 {

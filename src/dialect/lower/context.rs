@@ -62,6 +62,7 @@ pub(super) fn rewrite(name: &str, c: &mut Call, context: &LowerContext) -> Resul
         | "is_granted_to_invoker_role"
         | "is_instance_role_in_session"
         | "getvariable"
+        | "random"
         | "is_application_role_in_session" => 1,
         _ => 0,
     };

@@ -221,6 +221,11 @@ pub(super) fn after(expr: &mut Expr, context: &LowerContext) -> Result<(), SqlEr
                 *expr = cast(string(digits.clone()), Type::Number { precision: precision.clamp(19, 38), scale: 0 }, false);
             }
         }
+        // a signed text is a number
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } if matches!(inner.as_ref(), Expr::Value(v) if matches!(v.value, Value::SingleQuotedString(_))) =>
+        {
+            *expr = function("__negate", vec![cast(take(inner), Type::Number { precision: 38, scale: 5 }, false)]);
+        }
         // a literal's sign belongs to the literal
         Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } if !matches!(inner.as_ref(), Expr::Value(_) | Expr::Interval(_)) => {
             let inner = std::mem::replace(inner.as_mut(), Expr::Value(Value::Null.into()));

@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, OrderByKind, Query, Select, SetExpr,
-    TableFactor, VisitMut, VisitorMut, WindowSpec, WindowType,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, OrderByExpr, OrderByKind, Query, Select,
+    SetExpr, TableFactor, VisitMut, VisitorMut, WindowSpec, WindowType,
 };
 
 use super::expression::{function, number};
@@ -22,7 +22,10 @@ pub(super) fn sequence(name: &str, sign: Expr, row: Expr) -> Expr {
 pub(super) fn row_number() -> Expr {
     let mut call = function("row_number", vec![]);
     if let Expr::Function(f) = &mut call {
-        f.over = Some(WindowType::WindowSpec(WindowSpec { window_name: None, partition_by: vec![], order_by: vec![], window_frame: None }));
+        // any order will do, but one must be named
+        let key = OrderByExpr { expr: number(1), options: Default::default(), with_fill: None };
+        f.over =
+            Some(WindowType::WindowSpec(WindowSpec { window_name: None, partition_by: vec![], order_by: vec![key], window_frame: None }));
     }
     Expr::Nested(Box::new(Expr::BinaryOp { left: Box::new(call), op: BinaryOperator::Minus, right: Box::new(number(1)) }))
 }

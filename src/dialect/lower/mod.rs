@@ -37,6 +37,7 @@ use sqlparser::{
 use super::{SqlError, error::byte_range, facts::Facts, function::Place, operator, settings::Settings};
 pub use identifier::{fold, fold_name, stored};
 pub use moment::is_unspecific;
+pub use query::is_lateral_row;
 
 /// Session facts that change what a statement means.
 #[derive(Clone, Debug, Default)]

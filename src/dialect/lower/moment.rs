@@ -28,17 +28,12 @@ pub fn is_unspecific(sql: &SqlType) -> bool {
 pub(super) fn cast_to(expr: Expr, sql: &SqlType, lenient: bool, settings: &Settings) -> Result<Expr, SqlError> {
     let target = mapped(sql, settings)?;
     let converted = cast(expr, target, lenient);
-    if lenient
-        && target == Type::Varchar
+    if target == Type::Varchar
         && let Some(length) = digits_of(sql)
     {
-        // a text that is too long is not cut by TRY_CAST, it is NULL (Snowflake documentation, "TRY_CAST")
-        let fits = Expr::BinaryOp {
-            left: Box::new(function("length", vec![converted.clone()])),
-            op: BinaryOperator::LtEq,
-            right: Box::new(number(length)),
-        };
-        return Ok(super::call::case(vec![(fits, converted)], None));
+        // nothing is cut: a text that is too long is an error, or NULL of TRY_CAST (Snowflake documentation, "TRY_CAST")
+        let name = if lenient { "__fit_or_null" } else { "__fit" };
+        return Ok(function(name, vec![converted, number(length)]));
     }
     if !target.is_moment() || target == Type::Date {
         return Ok(converted);

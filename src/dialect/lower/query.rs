@@ -12,7 +12,7 @@ use super::{
     expression::{cast, is_part},
     identifier::{fold, fold_alias, fold_name},
 };
-use crate::dialect::{SqlError, structured, types::Type};
+use crate::dialect::{SqlError, spelling, structured, types::Type};
 
 /// Table functions that read columns of the relations before them.
 fn is_lateral_function(name: &ObjectName) -> bool {
@@ -131,6 +131,14 @@ fn select(select: &mut Select) -> Result<(), SqlError> {
     }
     for join in select.from.iter_mut().flat_map(|f| &mut f.joins) {
         clause::fold_using(&mut join.join_operator);
+        // a lateral subquery says itself which rows belong together
+        if let TableFactor::Derived { lateral: true, .. } = &join.relation
+            && let JoinOperator::Join(c) | JoinOperator::Inner(c) | JoinOperator::Left(c) | JoinOperator::LeftOuter(c) =
+                &mut join.join_operator
+            && matches!(c, JoinConstraint::None)
+        {
+            *c = JoinConstraint::On(Expr::Value(Value::Boolean(true).into()));
+        }
     }
     join_lateral_functions(select);
     Ok(())
@@ -149,6 +157,9 @@ fn unnamed(expr: &Expr) -> Option<String> {
         Expr::Value(v) if matches!(&v.value, Value::Placeholder(p) if p[1..].chars().all(|c| c.is_ascii_digit())) => None,
         Expr::JsonAccess { .. } | Expr::CompoundFieldAccess { .. } => Some(structured::shown(expr.to_string())),
         Expr::Value(v) => Some(v.to_string()),
+        other if other.to_string().starts_with(spelling::PRIOR) => {
+            Some(other.to_string().to_uppercase().replace(&format!("{}(", spelling::PRIOR), "PRIOR ").replacen(')', "", 1))
+        }
         other => Some(structured::shown(other.to_string().to_uppercase())),
     }
 }
@@ -186,6 +197,8 @@ fn wildcard(options: &mut WildcardAdditionalOptions) -> Result<(), SqlError> {
 fn join_lateral_functions(select: &mut Select) {
     let has_function = |t: &TableWithJoins| {
         std::iter::once(&t.relation).chain(t.joins.iter().map(|j| &j.relation)).any(|r| as_function(r).is_some())
+            || t.joins.iter().any(|j| is_lateral_row(&j.relation))
+            || is_lateral_row(&t.relation)
             || t.joins.iter().any(|j| matches!(j.join_operator, JoinOperator::AsOf { .. }))
     };
     if !select.from.iter().any(has_function) {
@@ -210,7 +223,7 @@ fn append(mut left: TableWithJoins, join: Join) -> TableWithJoins {
         left.joins.push(join);
         return TableWithJoins { relation: TableFactor::NestedJoin { table_with_joins: Box::new(left), alias: None }, joins: vec![] };
     }
-    if as_function(&join.relation).is_none() {
+    if as_function(&join.relation).is_none() && !is_lateral_row(&join.relation) {
         left.joins.push(join);
         return left;
     }
@@ -231,6 +244,21 @@ fn as_function(factor: &TableFactor) -> Option<&ObjectName> {
         TableFactor::Table { name, args: Some(_), .. } if is_lateral_function(name) => Some(name),
         _ => None,
     }
+}
+
+/// `LATERAL (SELECT a.x * 2 AS y)`: values beside a row, from no relation of their own.
+pub fn is_lateral_row(factor: &TableFactor) -> bool {
+    let TableFactor::Derived { lateral: true, subquery, .. } = factor else { return false };
+    let SetExpr::Select(select) = subquery.body.as_ref() else { return false };
+    let is_value = |item: &SelectItem| matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. });
+    select.from.is_empty()
+        && select.selection.is_none()
+        && select.having.is_none()
+        && select.qualify.is_none()
+        && select.distinct.is_none()
+        && subquery.with.is_none()
+        && subquery.limit_clause.is_none()
+        && select.projection.iter().all(is_value)
 }
 
 /// All spellings as `TableFactor::Function`.

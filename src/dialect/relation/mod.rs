@@ -6,6 +6,7 @@
 
 mod asof;
 mod pivot;
+mod row;
 
 use datafusion::{
     common::{Column, DFSchema, Result, ScalarValue, TableReference, UnnestOptions, plan_err},
@@ -19,7 +20,7 @@ use sqlparser::ast::{self, FunctionArg, FunctionArgExpr, JoinConstraint, JoinOpe
 
 pub use pivot::pivot_column;
 
-use super::function;
+use super::{function, lower::is_lateral_row};
 
 /// The columns of a table function, in order; `None` when there is no such function.
 pub fn table_function_columns(name: &str) -> Option<Vec<String>> {
@@ -77,6 +78,11 @@ impl RelationPlanner for SnowflakeRelations {
                 Ok(planned(plan))
             }
             TableFactor::NestedJoin { table_with_joins, alias: None }
+                if table_with_joins.joins.last().is_some_and(|j| is_lateral_row(&j.relation)) =>
+            {
+                row::plan(*table_with_joins, context)
+            }
+            TableFactor::NestedJoin { table_with_joins, alias: None }
                 if matches!(table_with_joins.joins.last().map(|j| &j.join_operator), Some(JoinOperator::AsOf { .. })) =>
             {
                 asof::plan(*table_with_joins, context)
@@ -123,6 +129,24 @@ impl Arguments<'_> {
         })
     }
 
+    /// Names that the function does not have are mistakes, not nothing.
+    fn check(&self, function: &str) -> Result<()> {
+        let known: &[&str] = match function.to_lowercase().trim_matches('"') {
+            "flatten" => &["input", "path", "outer", "recursive", "mode"],
+            "generator" => &["rowcount", "timelimit"],
+            _ => return Ok(()),
+        };
+        for arg in self.args {
+            let (FunctionArg::Named { name, .. } | FunctionArg::ExprNamed { name: ast::Expr::Identifier(name), .. }) = arg else {
+                continue;
+            };
+            if !known.iter().any(|k| name.value.eq_ignore_ascii_case(k)) {
+                return plan_err!("there is no argument `{}` of {}", name.value, function.to_uppercase());
+            }
+        }
+        Ok(())
+    }
+
     fn unnamed(&self, position: usize) -> Option<ast::Expr> {
         self.args
             .iter()
@@ -167,6 +191,7 @@ fn apply(
     context: &mut dyn RelationPlannerContext,
 ) -> Result<LogicalPlan> {
     let arguments = Arguments { args };
+    arguments.check(name)?;
     let mut outer = outer_join;
     let (rows, fields): (Expr, &[&str]) = match name.to_lowercase().trim_matches('"') {
         "flatten" => {

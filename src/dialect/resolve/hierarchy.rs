@@ -16,7 +16,7 @@ use super::{
     join::{conjuncts, owner, owners},
     outside_queries, quoted,
 };
-use crate::dialect::{SqlError, literal, operator, parse};
+use crate::dialect::{SqlError, literal, operator, parse, spelling};
 
 const ROWS: &str = "__HIERARCHY";
 const PARENT: &str = "__PRIOR";
@@ -34,6 +34,15 @@ impl Resolver<'_> {
         name_relations(&mut select.from);
         // the parts of the query go through text once more
         let _ = select.visit(&mut Plain);
+        outside_queries(&mut select.projection, &mut |e| {
+            if let Expr::Function(Function { name, args: FunctionArguments::List(list), .. }) = e
+                && name.to_string().eq_ignore_ascii_case(spelling::PRIOR)
+                && let [FunctionArg::Unnamed(FunctionArgExpr::Expr(value))] = list.args.as_slice()
+            {
+                *e = Expr::Prior(Box::new(value.clone()));
+            }
+            Ok(())
+        })?;
         let mut relations = vec![];
         for from in &mut select.from {
             relations.extend(self.relations(from)?);

@@ -30,11 +30,14 @@ impl Resolver<'_> {
         super::join::outer_joins(select, &relations, self.sql)?;
         for item in &mut select.projection {
             if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
+                super::subquery::quantified(expr)?;
+                super::subquery::tuples_in(expr)?;
                 super::subquery::exists_as_value(expr)?;
             }
         }
-        if let Some(selection) = &mut select.selection {
-            super::subquery::tuples_in(selection)?;
+        for condition in [&mut select.selection, &mut select.having, &mut select.qualify].into_iter().flatten() {
+            super::subquery::quantified(condition)?;
+            super::subquery::tuples_in(condition)?;
         }
         let merged = super::join::merged_columns(select, &relations, self.inside > 0);
         self.subqueries(&mut select.projection)?;

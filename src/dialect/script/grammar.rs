@@ -27,6 +27,16 @@ pub fn is_block(sql: &str) -> bool {
     }
 }
 
+/// How much of a text the block is that it begins with.
+pub fn block_length(text: &str) -> Option<usize> {
+    if !is_block(text) {
+        return None;
+    }
+    let mut reader = Reader::new(text).ok()?;
+    reader.block(0).ok()?;
+    reader.tokens.get(reader.at.checked_sub(1)?).map(|(_, range)| range.end)
+}
+
 /// The block that the whole text is.
 pub fn parse_block(sql: &str) -> Result<Block, SqlError> {
     let mut reader = Reader::new(sql)?;
@@ -36,6 +46,20 @@ pub fn parse_block(sql: &str) -> Result<Block, SqlError> {
         return Err(reader.expected("the end of the block"));
     }
     Ok(block)
+}
+
+/// The statement and the bound values of `EXECUTE IMMEDIATE ... USING (...)`, if the text is that.
+pub fn parse_immediate(text: &str) -> Result<Option<(String, Vec<String>)>, SqlError> {
+    let mut reader = Reader::new(text)?;
+    if !reader.take("EXECUTE IMMEDIATE") {
+        return Ok(None);
+    }
+    let statement = reader.until("a statement", |r| r.word(0) == "USING")?;
+    let using = if reader.take("USING") { reader.arguments()? } else { vec![] };
+    if !reader.at_end(0) {
+        return Err(reader.expected("the end of EXECUTE IMMEDIATE"));
+    }
+    Ok(Some((statement, using)))
 }
 
 struct Reader<'a> {
@@ -218,6 +242,12 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// As [`Self::steps`], where a body may not be empty.
+    fn some_steps(&mut self, depth: usize, ends: &[&str]) -> Result<Vec<Step>, SqlError> {
+        let steps = self.steps(depth, ends)?;
+        if steps.is_empty() { Err(self.expected("a statement")) } else { Ok(steps) }
+    }
+
     fn step(&mut self, word: &str, depth: usize) -> Result<Step, SqlError> {
         if depth > DEEPEST {
             return Err(SqlError::new("sql/too-deep", "the statement is nested too deeply"));
@@ -356,14 +386,17 @@ impl<'a> Reader<'a> {
         let mut branches = vec![];
         self.at += 1;
         loop {
+            if self.token(0) != Some(&Token::LParen) {
+                return Err(self.expected("`(` of a condition"));
+            }
             let condition = self.until("a condition", |r| r.word(0) == "THEN")?;
             self.need("THEN")?;
-            branches.push((Some(condition), self.steps(depth + 1, &["ELSEIF", "ELSE", "END"])?));
+            branches.push((Some(condition), self.some_steps(depth + 1, &["ELSEIF", "ELSE", "END"])?));
             if self.take("ELSEIF") {
                 continue;
             }
             if self.take("ELSE") {
-                branches.push((None, self.steps(depth + 1, &["END"])?));
+                branches.push((None, self.some_steps(depth + 1, &["END"])?));
             }
             self.need("END IF")?;
             return Ok(Step::If(branches));

@@ -6,7 +6,7 @@
 mod grammar;
 pub mod substitution;
 
-pub use grammar::{is_block, parse_block};
+pub use grammar::{block_length, is_block, parse_block, parse_immediate};
 
 /// `DECLARE ... BEGIN ... EXCEPTION ... END`.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     dialect::{
-        SqlError,
+        SqlError, collation,
         command::{Existing, NewColumn, NewConstraint, NewTable, NewView, Rows},
         lower,
     },
@@ -62,6 +62,7 @@ pub(super) fn position(relation: &RelationName, fields: &[Arc<Field>], name: &st
 pub(super) fn field_of(column: &NewColumn) -> Option<Field> {
     let declared = column.data_type?;
     let field = declared.data_type.field(lower::stored(&column.name));
+    let field = collation::tagged(field, column.collation.as_deref());
     Some(ruled(column, field.as_ref().clone()))
 }
 

@@ -62,6 +62,8 @@ mod session;
 mod staging;
 mod statement;
 #[cfg(test)]
+mod sweep_tests;
+#[cfg(test)]
 mod syntax_tests;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use super::{fault, session::LocalSession};
 use crate::{
     dialect::{
         function::value::to_text,
-        script::{Block, Declaration, Declared, Handler, Loop, Step, substitution},
+        script::{Block, Declaration, Declared, Handler, Loop, Step, parse_immediate, substitution},
         types::Type,
     },
     engine::{EngineError, Outcome},
@@ -370,8 +370,8 @@ impl Script<'_> {
         }
         let inner = source.trim();
         let inner = inner.strip_prefix('(').and_then(|s| s.strip_suffix(')')).unwrap_or(inner).trim();
-        if let Some(rest) = inner.get(..17).filter(|h| h.eq_ignore_ascii_case("EXECUTE IMMEDIATE")).map(|_| &inner[17..]) {
-            return self.immediate(rest, &[]).await;
+        if let Some((text, using)) = parse_immediate(inner).map_err(fault::sql)? {
+            return self.immediate(&text, &using).await;
         }
         self.query(source.trim(), &[]).await
     }

@@ -26,7 +26,7 @@ use super::{
     publish::{commit_of, fitted_column, plain, rows_of},
 };
 use crate::{
-    dialect::{SqlError, command::InsertAll, lower},
+    dialect::{SqlError, command::InsertAll, lower, spelling},
     engine::{Content, EngineError, How},
     lake::{Change, ColumnRules, Commit, LakeTable, Removed, WrittenFile},
 };
@@ -64,6 +64,16 @@ enum Source {
     One { from: String, alias: String },
     /// Several, joined by the condition.
     Several(String),
+}
+
+/// Whether a column stands for all, matched by name.
+fn is_all(name: &sqlparser::ast::ObjectName) -> bool {
+    super::planner::parts_of(name).last().is_some_and(|n| n == spelling::ALL_BY_NAME)
+}
+
+/// Each column of the target with the source's value of that name.
+fn by_name(schema: &SchemaRef, source: &str) -> Vec<(String, String)> {
+    schema.fields().iter().map(|f| (f.name().clone(), format!("{}.{}", quoted(source), quoted(f.name())))).collect()
 }
 
 impl Inner {
@@ -269,6 +279,12 @@ impl Inner {
         for clause in &merge.clauses {
             let predicate = clause.predicate.as_ref().map(ToString::to_string);
             match (&clause.clause_kind, &clause.action) {
+                (MergeClauseKind::Matched, MergeAction::Update(update)) if matches!(update.assignments.as_slice(), [Assignment { target: AssignmentTarget::ColumnName(n), .. }] if is_all(n)) => {
+                    matched.push(Matched::Update(predicate, by_name(&schema, &source_alias)))
+                }
+                (MergeClauseKind::NotMatched | MergeClauseKind::NotMatchedByTarget, MergeAction::Insert(insert)) if matches!(insert.columns.as_slice(), [n] if is_all(n)) => {
+                    inserts.push((predicate, by_name(&schema, &source_alias)))
+                }
                 (MergeClauseKind::Matched, MergeAction::Update(update)) => {
                     matched.push(Matched::Update(predicate, assignments(&update.assignments, &table)?))
                 }

@@ -2,7 +2,7 @@
 
 use sqlparser::ast::{
     DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, OrderByExpr, Value,
-    WindowFrame, WindowFrameBound, WindowFrameUnits, WindowType,
+    WindowFrame, WindowFrameBound, WindowFrameUnits, WindowSpec, WindowType,
 };
 
 use super::{Call, case};
@@ -58,6 +58,21 @@ pub(super) fn rewrite(name: &str, mut c: Call) -> Result<Result<Expr, Call>, Sql
                 c.args.swap(0, 1);
                 return Ok(Ok(c.named(if name == "min_by" { "__min_by_n" } else { "__max_by_n" })));
             }
+            if let Some(WindowType::WindowSpec(spec)) = &mut c.function.over
+                && spec.order_by.is_empty()
+            {
+                // the first value of the whole partition in the key's order, if any row has a key
+                let key = c.args.pop().unwrap_or_else(|| Expr::Value(Value::Null.into()));
+                let value = c.args.pop().unwrap_or_else(|| Expr::Value(Value::Null.into()));
+                spec.order_by = vec![OrderByExpr {
+                    expr: key.clone(),
+                    options: sqlparser::ast::OrderByOptions { asc: Some(name == "min_by"), nulls_first: Some(false) },
+                    with_fill: None,
+                }];
+                c.args = vec![case(vec![(Expr::IsNotNull(Box::new(key)), value)], None)];
+                whole_partition(&mut c.function);
+                return Ok(Ok(c.named("first_value")));
+            }
             // the value at the extreme key: FIRST_VALUE in that key's order, rows without a key left out
             let key = c.args.pop().unwrap_or_else(|| Expr::Value(Value::Null.into()));
             c.order_by = vec![OrderByExpr {
@@ -96,6 +111,32 @@ pub(super) fn rewrite(name: &str, mut c: Call) -> Result<Result<Expr, Call>, Sql
         }
         _ => return Ok(Err(c)),
     }))
+}
+
+/// Window functions that say nothing without an order are refused, as Snowflake does; so are frames that it lacks.
+pub(super) fn check_window(name: &str, spec: &WindowSpec) -> Result<(), SqlError> {
+    const ORDERED: [&str; 13] = [
+        "row_number",
+        "rank",
+        "dense_rank",
+        "percent_rank",
+        "cume_dist",
+        "ntile",
+        "lag",
+        "lead",
+        "first_value",
+        "last_value",
+        "nth_value",
+        "conditional_change_event",
+        "conditional_true_event",
+    ];
+    if spec.order_by.is_empty() && spec.window_name.is_none() && ORDERED.contains(&name) {
+        return Err(SqlError::new("sql/window-order", format!("`{}` needs ORDER BY in its OVER", name.to_uppercase())));
+    }
+    if matches!(&spec.window_frame, Some(frame) if frame.units == WindowFrameUnits::Groups) {
+        return Err(SqlError::unsupported("GROUPS in a window frame").help("use ROWS or RANGE"));
+    }
+    Ok(())
 }
 
 fn boolean(value: bool) -> Expr {
