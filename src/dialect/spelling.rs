@@ -95,8 +95,8 @@ fn priors(tokens: &mut Vec<TokenWithSpan>) {
             }
             word if is(word, &["PRIOR"]) && selects.last() == Some(&true) => {
                 let mut end = n + 1;
-                if !matches!(solid.get(end).map(|i| &tokens[*i].token), Some(Token::Word(w)) if w.keyword == Keyword::NoKeyword || w.quote_style.is_some() || !is(&Token::Word(w.clone()), &["FROM", "AS"]))
-                {
+                let column = solid.get(end).map(|i| &tokens[*i].token);
+                if !matches!(column, Some(Token::Word(_))) || column.is_some_and(|t| is(t, &["FROM", "AS"])) {
                     continue;
                 }
                 while matches!(solid.get(end + 1).map(|i| &tokens[*i].token), Some(Token::Period)) {

@@ -146,7 +146,13 @@ impl Type {
     fn parse_name(name: &str, modifiers: &[String]) -> Option<Self> {
         let number = |i: usize, default: i64| modifiers.get(i).map_or(Some(default), |m| m.parse().ok());
         Some(match name {
-            "NUMBER" | "DECIMAL" | "NUMERIC" => Self::Number { precision: number(0, 38)? as u8, scale: number(1, 0)? as i8 },
+            "NUMBER" | "DECIMAL" | "NUMERIC" => {
+                let (precision, scale) = (number(0, 38)?, number(1, 0)?);
+                if !(1..=38).contains(&precision) || scale > 37 || scale > precision {
+                    return None;
+                }
+                Self::Number { precision: precision as u8, scale: scale as i8 }
+            }
             "INT" | "INTEGER" | "BIGINT" | "SMALLINT" | "TINYINT" | "BYTEINT" => Self::INTEGER,
             "FLOAT" | "FLOAT4" | "FLOAT8" | "DOUBLE" | "REAL" | "DOUBLE PRECISION" => Self::Float,
             "VARCHAR" | "STRING" | "TEXT" | "CHAR" | "NCHAR" | "CHARACTER" | "NVARCHAR" | "NVARCHAR2" => Self::Varchar,

@@ -40,13 +40,12 @@ fn joined(mut join: Join) -> Result<LogicalPlan> {
         let zone = |t: Option<Type>| matches!(t, Some(Type::TimestampTz | Type::TimestampLtz));
         let dated = |t: Option<Type>| t.is_some_and(|t| t.is_dated() || t == Type::Varchar);
         let variant = |t: Option<Type>| t == Some(Type::Semi(SemiStructured::Variant));
-        if types.0 != Some(Type::TimestampLtz) || types.1 != Some(Type::TimestampLtz) {
-            if (zone(types.0) || zone(types.1)) && dated(types.0) && dated(types.1) {
-                *left = function::cast(left.clone(), Type::TimestampLtz);
-                *right = function::cast(right.clone(), Type::TimestampLtz);
-                changed = true;
-                continue;
-            }
+        let both = types == (Some(Type::TimestampLtz), Some(Type::TimestampLtz));
+        if !both && (zone(types.0) || zone(types.1)) && dated(types.0) && dated(types.1) {
+            *left = function::cast(left.clone(), Type::TimestampLtz);
+            *right = function::cast(right.clone(), Type::TimestampLtz);
+            changed = true;
+            continue;
         }
         if variant(types.0) && variant(types.1) {
             *left = function::call("__variant_key", vec![left.clone()])?;

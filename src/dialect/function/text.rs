@@ -129,15 +129,25 @@ pub(super) const FUNCTIONS: &[Function] = &[
 
 fn fit(r: &Rows, lenient: bool) -> Result<ArrayRef> {
     let (text, lengths) = (r.text(0)?, r.integers(1)?);
+    let fits = |i: usize| {
+        let (text, length) = (text.value(i), usize::try_from(lengths.value(i)).unwrap_or(0));
+        text.len() <= length || text.chars().count() <= length
+    };
+    if (0..r.rows).all(|i| r.any_null(i) || fits(i)) {
+        return Ok(Arc::new(text));
+    }
     texts(r, |i| {
         if r.any_null(i) {
             return Ok(None);
         }
-        let (text, length) = (text.value(i), usize::try_from(lengths.value(i)).unwrap_or(0));
-        match text.len() <= length || text.chars().count() <= length {
-            true => Ok(Some(text.to_owned())),
+        match fits(i) {
+            true => Ok(Some(text.value(i).to_owned())),
             false if lenient => Ok(None),
-            false => fail(format!("the text '{}' is too long for VARCHAR({length})", text.chars().take(40).collect::<String>())),
+            false => fail(format!(
+                "the text '{}' is too long for VARCHAR({})",
+                text.value(i).chars().take(40).collect::<String>(),
+                lengths.value(i)
+            )),
         }
     })
 }

@@ -176,7 +176,11 @@ pub(super) fn after(expr: &mut Expr, context: &LowerContext) -> Result<(), SqlEr
             *expr = function("__position", vec![take(needle), take(hay)]);
         }
         Expr::Substring { expr: text, substring_from, substring_for, .. } => {
-            let from = substring_from.as_mut().map_or_else(|| number(1), |e| take(e));
+            let from = match substring_from.as_mut() {
+                Some(from) => take(from),
+                None if substring_for.is_some() => number(1),
+                None => return Err(SqlError::new("sql/arguments", "`SUBSTR` takes 2 to 3 arguments, 1 were given")),
+            };
             let mut args = vec![take(text), from];
             args.extend(substring_for.as_mut().map(|e| take(e)));
             *expr = function("substr", args);
