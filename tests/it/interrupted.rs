@@ -73,7 +73,12 @@ fn killed_at_any_moment_and_run_again_gives_the_same_tables() {
 fn a_signal_ends_the_build_in_order() {
     let sandbox = project();
     let mut process = start(&sandbox);
-    std::thread::sleep(Duration::from_millis(300));
+    // before its first table it may not listen yet
+    let begun = Instant::now();
+    while !sandbox.path().join("warehouse/SHOP").exists() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nothing is built");
+        std::thread::sleep(Duration::from_millis(5));
+    }
     let kill = std::process::Command::new("kill").args(["-INT", &process.id().to_string()]).status().expect("kill runs");
     assert!(kill.success());
     let begun = Instant::now();
