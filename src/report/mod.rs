@@ -98,6 +98,8 @@ pub fn follow_changes(mut reporter: Reporter, mut events: UnboundedReceiver<Even
     let mut tells = false;
     while let Some(event) = events.blocking_recv() {
         tells |= match &event {
+            // what the end of following stopped comes with the next one
+            Event::NodeFinished { result, .. } if result.diagnostics.iter().any(|d| d.code == "run/cancelled") => false,
             Event::NodeFinished { result, .. } => {
                 result.failed() || !(result.fresh || matches!(result.status, Status::NoOp | Status::Skipped))
             }
