@@ -50,6 +50,21 @@ impl Session {
         session
     }
 
+    /// Until each of the texts stood in a line.
+    #[track_caller]
+    fn until_all(&self, texts: &[&str]) {
+        let (mut open, mut seen) = (texts.to_vec(), vec![]);
+        while !open.is_empty() {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => {
+                    open.retain(|text| !line.contains(text));
+                    seen.push(line);
+                }
+                Err(_) => panic!("{open:?} never came; there was\n{}", seen.join("\n")),
+            }
+        }
+    }
+
     /// The next line that has the text in it.
     #[track_caller]
     fn until(&self, text: &str) -> String {
@@ -97,8 +112,8 @@ fn a_session_ends_in_the_right_state() {
 
     // break: the SQL, then the template
     shop.write("models/dear.sql", "{{ config(materialized='table') }}\nselect nome from {{ ref('stg') }}\n");
-    session.until("there is no column `NOME`");
-    session.until("1 error");
+    // one on standard output, one on standard error: in any order
+    session.until_all(&["there is no column `NOME`", "1 error"]);
     shop.write("models/dear.sql", "{{ config(materialized='table' }}\nselect");
     session.until("waiting: 1 error");
 
