@@ -15,6 +15,10 @@ use segue::engine::{
     datafusion::{LocalEngine, LocalOptions},
 };
 
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ROUNDS: usize = 5;
 
 /// What is measured: a name, the query of the engine, the same in plain DataFusion.

@@ -10,7 +10,7 @@ mod relation;
 mod run_id;
 mod semi_structured;
 
-pub use fingerprint::Fingerprint;
+pub use fingerprint::{Fingerprint, hexadecimal};
 pub use identifier::Identifier;
 pub use nearest::nearest;
 pub use node_id::{NodeId, ResourceType};

@@ -6,6 +6,8 @@ use indexmap::IndexMap;
 use md5::{Digest, Md5};
 use serde_json::Value as Json;
 
+use crate::names::hexadecimal;
+
 /// The names of one generic test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TestNames {
@@ -94,7 +96,7 @@ fn clean(text: &str) -> String {
 }
 
 fn md5(text: &str) -> String {
-    Md5::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
+    hexadecimal(&Md5::digest(text.as_bytes()))
 }
 
 /// Python's `str()`.

@@ -1,6 +1,9 @@
 //! The macros of all packages, parsed once: package -> name -> definition.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
 use super::{
     MacroFile,
@@ -27,12 +30,22 @@ const BUILTIN: &[(&str, &str)] = &[
     ("builtin/types.sql", include_str!("builtin/types.sql")),
 ];
 
+/// The same for every project: parsed once in a process.
+fn builtin() -> &'static Package {
+    static PARSED: OnceLock<Package> = OnceLock::new();
+    PARSED.get_or_init(|| {
+        let (mut macros, mut faults) = (Package::new(), Diagnostics::default());
+        for (path, text) in BUILTIN {
+            define(&mut macros, BUILTIN_PACKAGE, &SourceFile::new(*path, *text), &mut faults);
+        }
+        debug_assert!(!faults.has_errors(), "{faults:?}");
+        macros
+    })
+}
+
 pub(super) fn load(files: &[MacroFile]) -> Result<HashMap<String, Arc<Package>>, Diagnostics> {
-    let mut packages: HashMap<String, Package> = HashMap::new();
+    let mut packages = HashMap::from([(BUILTIN_PACKAGE.to_owned(), builtin().clone())]);
     let mut faults = Diagnostics::default();
-    for (path, text) in BUILTIN {
-        define(packages.entry(BUILTIN_PACKAGE.to_owned()).or_default(), BUILTIN_PACKAGE, &SourceFile::new(*path, *text), &mut faults);
-    }
     for file in files {
         define(packages.entry(file.package.clone()).or_default(), &file.package, &file.file, &mut faults);
     }

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     diagnostic::{Diagnostic, Place},
     graph::{RefCall, SourceCall},
-    names::{Identifier, RelationName, nearest},
+    names::{Identifier, RelationName, hexadecimal, nearest},
 };
 
 /// What an evaluation may do.
@@ -506,7 +506,7 @@ impl Host for Session<'_> {
             "local_md5" => {
                 use md5::{Digest, Md5};
                 let text = display(&args.single(name, "value")?);
-                Ok(Value::text(Md5::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect::<String>()))
+                Ok(Value::text(hexadecimal(&Md5::digest(text.as_bytes()))))
             }
             "doc" => {
                 let block = args.positional.last().map(display).unwrap_or_default();

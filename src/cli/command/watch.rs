@@ -10,13 +10,16 @@ mod process;
 mod source;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashSet, VecDeque},
     path::{Path, PathBuf},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     time::{Duration, Instant},
 };
 
-use notify::{EventKind, RecursiveMode, Watcher};
+use notify::{
+    EventKind, RecursiveMode, Watcher,
+    event::{AccessKind, AccessMode, ModifyKind, RenameMode},
+};
 
 use self::{
     edits::Known,
@@ -41,6 +44,9 @@ use crate::{
 /// Editors save in several steps: what follows within this is the same save.
 const SETTLE: Duration = Duration::from_millis(40);
 
+/// The same once every file of the save was closed, moved into its place or removed.
+const SETTLE_WHOLE: Duration = Duration::from_millis(10);
+
 /// How long a burst may keep a change waiting.
 const LONGEST_BURST: Duration = Duration::from_millis(1000);
 
@@ -56,15 +62,18 @@ const MOST_COMPARED: usize = 5;
 
 pub(super) fn run(args: &WatchArgs, config: &Config) -> Result<i32, Failure> {
     located(config)?;
-    let (send, saves) = channel();
+    let (send, saves) = channel::<Save>();
     let failed = |e: notify::Error| Diagnostic::error("cli/watch", format!("the project cannot be watched: {e}"));
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if let Ok(event) = event
-            && !matches!(event.kind, EventKind::Access(_))
-        {
-            // nobody listening is the end
-            let _ = send.send(event.paths);
-        }
+        let Ok(event) = event else { return };
+        let is_whole = match event.kind {
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) | EventKind::Remove(_) => true,
+            EventKind::Modify(ModifyKind::Name(to)) => to != RenameMode::From,
+            EventKind::Access(_) => return,
+            _ => false,
+        };
+        // nobody listening is the end
+        let _ = send.send(Save { paths: event.paths, is_whole });
     })
     .map_err(failed)?;
     watcher.watch(&config.project_dir, RecursiveMode::Recursive).map_err(failed)?;
@@ -90,6 +99,13 @@ pub(super) fn run(args: &WatchArgs, config: &Config) -> Result<i32, Failure> {
     }
     print("watching for changes; Ctrl-C ends it");
     state.follow(&saves)
+}
+
+/// Something was done to files.
+struct Save {
+    paths: Vec<PathBuf>,
+    /// No more will be written to them; a system that does not tell says no.
+    is_whole: bool,
 }
 
 /// What is going on.
@@ -130,7 +146,7 @@ struct Watching<'a> {
 }
 
 impl Watching<'_> {
-    fn follow(&mut self, saves: &Receiver<Vec<PathBuf>>) -> Result<i32, Failure> {
+    fn follow(&mut self, saves: &Receiver<Save>) -> Result<i32, Failure> {
         let mut looked = Instant::now();
         loop {
             if self.args.follow && looked.elapsed() >= TURN {
@@ -144,8 +160,8 @@ impl Watching<'_> {
                 None => saves.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match event {
-                Ok(paths) => {
-                    if !self.settle(paths, saves) {
+                Ok(save) => {
+                    if !self.settle(save, saves) {
                         continue;
                     }
                     self.interrupt();
@@ -198,15 +214,29 @@ impl Watching<'_> {
     }
 
     /// Waits until a burst is over; whether anything in it is of the project.
-    fn settle(&self, first: Vec<PathBuf>, saves: &Receiver<Vec<PathBuf>>) -> bool {
+    fn settle(&self, first: Save, saves: &Receiver<Save>) -> bool {
         let began = Instant::now();
-        let mut ours = first.iter().any(|p| self.is_ours(p));
+        let mut open: HashSet<PathBuf> = HashSet::new();
+        let mut ours = self.note(first, &mut open);
         // of what segue writes itself there may be no end, and nobody waits for it
         while ours && began.elapsed() < LONGEST_BURST {
-            match saves.recv_timeout(SETTLE) {
-                Ok(paths) => ours |= paths.iter().any(|p| self.is_ours(p)),
+            match saves.recv_timeout(if open.is_empty() { SETTLE_WHOLE } else { SETTLE }) {
+                Ok(save) => ours |= self.note(save, &mut open),
                 Err(_) => break,
             }
+        }
+        ours
+    }
+
+    /// Keeps account of files that are being written.
+    fn note(&self, save: Save, open: &mut HashSet<PathBuf>) -> bool {
+        let mut ours = false;
+        for path in save.paths.into_iter().filter(|p| self.is_ours(p)) {
+            ours = true;
+            match save.is_whole {
+                true => open.remove(&path),
+                false => open.insert(path),
+            };
         }
         ours
     }
@@ -242,7 +272,10 @@ impl Watching<'_> {
         }
         self.pending.retain(|id, _| project.graph.node(id).is_some());
         self.arrived.retain(|id, _| project.graph.node(id).is_some());
-        self.known = Some(now);
+        // what a whole project was made of takes its time to go
+        if let Some(before) = self.known.replace(now) {
+            std::thread::spawn(move || drop(before));
+        }
         if self.args.follow {
             self.warehouse = Some(project.warehouse_root());
             self.tables.refresh(project);

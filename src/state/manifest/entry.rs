@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::{ManifestContext, config, seconds, slashes};
 use crate::{
     graph::{Column, Node},
-    names::ResourceType,
+    names::{ResourceType, hexadecimal},
 };
 
 pub(super) fn of(node: &Node, context: &ManifestContext) -> Json {
@@ -139,7 +139,7 @@ fn patch_path(node: &Node) -> Json {
 /// Models, tests, seeds, snapshots, analyses, operations.
 fn compiled(node: &Node, context: &ManifestContext) -> Map<String, Json> {
     let (database, schema, relation_name) = relation(node);
-    let digest: String = Sha256::digest(node.raw_code.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+    let digest = hexadecimal(&Sha256::digest(node.raw_code.as_bytes()));
     let (code, path) = match context.compiled.get(&node.id) {
         Some((code, path)) => (json!(code), json!(path.as_ref().map(|p| slashes(p)))),
         None => (Json::Null, Json::Null),
