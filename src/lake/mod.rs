@@ -15,6 +15,7 @@ mod lock;
 mod memory;
 mod overlay;
 mod rules;
+mod scan;
 mod schema;
 mod staging;
 mod table;

@@ -9,7 +9,11 @@ use datafusion::{
 use deltalake::{DeltaTable, kernel::engine::arrow_conversion::TryIntoArrow};
 use futures::TryStreamExt;
 
-use super::{LakeError, commit::Committed};
+use super::{
+    LakeError,
+    commit::Committed,
+    scan::{self, FileScan},
+};
 use crate::names::RelationName;
 
 /// A table that was found, with its state loaded.
@@ -63,12 +67,28 @@ impl LakeTable {
     /// For DataFusion; `file_column` adds a column with the path of each row's file.
     pub async fn provider(&self, session: &dyn Session, file_column: Option<&str>) -> Result<Arc<dyn TableProvider>, LakeError> {
         self.delta.update_datafusion_session(session).map_err(|e| self.fail("read", e))?;
+        if file_column.is_none()
+            && let Some(scan) = self.file_scan().await?
+        {
+            return Ok(Arc::new(scan));
+        }
         let mut builder = self.delta.table_provider();
         if let Some(name) = file_column {
             builder = builder.with_file_column(name);
         }
         let provider = builder.build().await.map_err(|e| LakeError::storage("read", &self.relation.to_string(), &e))?;
         Ok(Arc::new(provider))
+    }
+
+    /// `None` for a table whose rows are not those of its files as they are.
+    async fn file_scan(&self) -> Result<Option<FileScan>, LakeError> {
+        let snapshot = self.delta.snapshot().map_err(|e| self.fail("read", e))?;
+        let metadata = snapshot.metadata();
+        let mapped = metadata.configuration().get("delta.columnMapping.mode").is_some_and(|mode| mode != "none");
+        if !scan::is_plain(snapshot.protocol(), !metadata.partition_columns().is_empty(), mapped) {
+            return Ok(None);
+        }
+        Ok(FileScan::new(&*self.schema()?, self.delta.log_store().root_url(), self.adds().await?))
     }
 
     /// Paths (relative to the table) and row counts of the live files.

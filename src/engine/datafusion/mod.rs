@@ -164,7 +164,6 @@ impl LocalEngine {
             options.sql_parser.collect_spans = true;
             options.sql_parser.map_string_types_to_utf8view = false;
             options.execution.parquet.schema_force_view_types = false;
-            options.execution.parquet.pushdown_filters = true;
             options.extensions.insert(Settings::default());
         }
         let mut state = SessionStateBuilder::new()

@@ -160,7 +160,15 @@ impl Total {
     fn sums(&self, args: &AccumulatorArgs) -> Sums {
         let of = args.expr_fields.first().map_or(Type::Float, |f| Type::of(f));
         let values = if matches!(of, Type::Number { .. }) { Running::Exact(vec![]) } else { Running::Float(vec![]) };
-        Sums { kind: self.kind, of, result: Type::of(&args.return_field), place: self.place.clone(), values, counts: vec![] }
+        Sums {
+            kind: self.kind,
+            of,
+            result: Type::of(&args.return_field),
+            place: self.place.clone(),
+            values,
+            counts: vec![],
+            all_seen: true,
+        }
     }
 }
 
@@ -187,6 +195,8 @@ struct Sums {
     place: Option<Place>,
     values: Running,
     counts: Vec<i64>,
+    /// Every group had a value so far: of a sum, more of them need not be counted.
+    all_seen: bool,
 }
 
 /// A batch of arguments or of sums.
@@ -368,12 +378,26 @@ fn mean(sum: i128, n: i128, more: i8) -> Option<i128> {
 
 impl GroupsAccumulator for Sums {
     fn update_batch(&mut self, values: &[ArrayRef], groups: &[usize], filter: Option<&BooleanArray>, total: usize) -> Result<()> {
-        self.grow(total);
         let batch = self.batch(&values[0])?;
+        if let (Kind::Sum, Running::Exact(sums), Batch::Whole(array), None) = (self.kind, &mut self.values, &batch, filter)
+            && self.all_seen
+            && array.null_count() == 0
+        {
+            // a group that is new here has a row here
+            self.counts.resize(total, 1);
+            sums.resize(total, 0);
+            for (group, number) in groups.iter().zip(array.values()) {
+                sums[*group] += i128::from(*number);
+            }
+            return Ok(());
+        }
+        self.all_seen = false;
+        self.grow(total);
         self.add(&batch, groups.iter().copied(), filter, None)
     }
 
     fn merge_batch(&mut self, values: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
+        self.all_seen = false;
         self.grow(total);
         let batch = self.merged(&values[0]);
         self.add(&batch, groups.iter().copied(), None, Some(values[1].as_primitive::<Int64Type>()))
