@@ -85,6 +85,11 @@ pub struct Global {
     /// Parse every file anew, and keep nothing of it for the next time
     #[arg(long, global = true)]
     pub no_partial_parse: bool,
+    /// Load projects that were not written for a version of dbt that segue is like (`require-dbt-version`)
+    #[arg(long, global = true, overrides_with = "version_check")]
+    pub no_version_check: bool,
+    #[arg(long, global = true, hide = true)]
+    pub version_check: bool,
     #[command(flatten)]
     pub taken: Taken,
 }
@@ -103,13 +108,9 @@ pub struct Taken {
     #[arg(long, global = true, hide = true)]
     no_populate_cache: bool,
     #[arg(long, global = true, hide = true)]
-    no_version_check: bool,
-    #[arg(long, global = true, hide = true)]
     send_anonymous_usage_stats: bool,
     #[arg(long, global = true, hide = true)]
     no_send_anonymous_usage_stats: bool,
-    #[arg(long, global = true, hide = true)]
-    version_check: bool,
     #[arg(long, global = true, hide = true)]
     static_parser: bool,
     #[arg(long, global = true, hide = true)]

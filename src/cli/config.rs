@@ -31,6 +31,8 @@ pub(super) struct Config {
     pub(super) local: bool,
     /// Whether what was parsed is kept for the next time.
     pub(super) partial_parse: bool,
+    /// `None`: as the project says.
+    pub(super) version_check: Option<bool>,
     pub(super) fail_fast: bool,
     pub(super) warnings_are_errors: bool,
     pub(super) log_format: LogFormat,
@@ -91,6 +93,11 @@ impl Config {
             target_path: global.target_path.clone().or_else(|| path("DBT_TARGET_PATH")),
             local: global.local,
             partial_parse: !global.no_partial_parse && flag("DBT_PARTIAL_PARSE") != Some(false),
+            version_check: match (global.no_version_check, global.version_check) {
+                (true, _) => Some(false),
+                (_, true) => Some(true),
+                _ => flag("DBT_VERSION_CHECK"),
+            },
             fail_fast: global.fail_fast || flag("DBT_FAIL_FAST") == Some(true),
             warnings_are_errors: global.warn_error || flag("DBT_WARN_ERROR") == Some(true),
             log_format: if format == Some(Format::Json) { LogFormat::Json } else { LogFormat::Text },
@@ -131,6 +138,7 @@ impl Config {
         options.run_started_at = self.now;
         options.flags.insert("WHICH".into(), verb.into());
         options.flags.insert("FAIL_FAST".into(), self.fail_fast.into());
+        options.flags.extend(self.version_check.map(|checked| ("VERSION_CHECK".to_owned(), checked.into())));
         options.flags.extend(flags.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())));
         options
     }

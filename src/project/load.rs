@@ -20,7 +20,7 @@ use super::{
     profile::{Profile, ProfileSearch},
     project_file::{self, command_line_vars},
     reference::{Lookup, References, State, disabled},
-    unused,
+    required_version, unused,
     yaml::{self, Yaml},
 };
 use crate::{
@@ -126,6 +126,14 @@ fn load_steps(options: &LoadOptions) -> Result<Project, Diagnostics> {
         }
         return Err(faults);
     };
+    // the command line, the environment, `flags:` of the root project: the first that says something
+    let unchecked = |flags: &Map<String, Json>, key: &str| flags.get(key).and_then(Json::as_bool).map(|checked| !checked);
+    if !unchecked(&options.flags, "VERSION_CHECK").or_else(|| unchecked(&packages[0].file.flags, "version_check")).unwrap_or_default() {
+        for package in &packages {
+            let ours = &early.context().dbt_version;
+            required_version::check(&package.file.required_version, package.name(), ours, &mut faults);
+        }
+    }
     let profile = profile(options, &packages[0], &early, &mut faults);
     let cache = options.cache.as_ref().map(|place| Cache::open(place, &packages[0]));
     let files: Vec<PackageFiles> = packages.iter().map(|p| read_package(&options.files, p, cache.as_ref(), &mut faults)).collect();

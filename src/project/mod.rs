@@ -30,6 +30,7 @@ pub mod properties;
 mod query_comment;
 pub mod reference;
 mod relation;
+mod required_version;
 mod unused;
 mod version;
 pub mod yaml;

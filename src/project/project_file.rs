@@ -80,6 +80,8 @@ pub struct ProjectFile {
     pub query_comment: Option<Json>,
     /// `restrict-access`: protected models are for this package alone.
     pub restrict_access: bool,
+    /// `require-dbt-version`: bounds as written.
+    pub required_version: Vec<(String, Place)>,
     pub configs: IndexMap<ResourceType, ConfigTree>,
 }
 
@@ -165,11 +167,15 @@ impl ProjectFile {
         let checks = fields.take("checks").map(|at| rules(at, fields.faults)).unwrap_or_default();
         let version = fields.string("version");
         let restrict_access = fields.boolean("restrict-access").unwrap_or_default();
+        let required_version = match fields.take("require-dbt-version") {
+            Some(list) if matches!(list.yaml.value, Value::List(_)) => list.items().collect(),
+            one => Vec::from_iter(one),
+        };
+        let required_version = required_version.into_iter().filter_map(|b| Some((b.as_text()?, b.place()))).collect();
         let query_comment = at.get("query-comment").map(|v| v.yaml.to_json());
         fields.accept(&[
             "query-comment",
             "config-version",
-            "require-dbt-version",
             "packages-install-path",
             "log-path",
             "dbt-cloud",
@@ -223,6 +229,7 @@ impl ProjectFile {
             checks,
             query_comment,
             restrict_access,
+            required_version,
             configs: IndexMap::new(),
         })
     }

@@ -156,6 +156,12 @@ fn references_and_values() {
         ("{{ doc('about') }} {{ local_md5('a') }}", "text 0cc175b9c0f1b6a831c399e269772661"),
         ("{{ fromjson('{\"a\": [1]}').a[0] }} {{ tojson({'a': 1}) }} {{ fromyaml('a: 1').a }}", "1 {\"a\": 1} 1"),
         ("{{ '5' | as_number + 1 }} {{ 'true' | as_bool }}", "6 True"),
+        ("{{ convert_datetime('2025-02-28', '%Y-%m-%d') }}", "2025-02-28 00:00:00"),
+        ("{{ dates_in_range('20250227', '20250301') }}", "['20250227', '20250228', '20250301']"),
+        ("{{ dates_in_range('2025-03-01', in_fmt='%Y-%m-%d', out_fmt='%d.%m.') }}", "['01.03.']"),
+        ("{{ partition_range('20250101,20250102') }} {{ dbt.partition_range(20250103) }}", "['20250101', '20250102'] ['20250103']"),
+        ("{{ py_current_timestring() | length }}", "20"),
+        ("{% set f = modules.datetime.datetime.strptime %}{{ f('1', '%d').day }}", "1"),
         ("{{ dbt_version }} {{ run_started_at.strftime('%Y-%m-%d') }} {{ run_started_at }}", "1.11.0 1970-01-01 1970-01-01 00:00:00+00:00"),
     ] {
         check(template, expect);
@@ -260,6 +266,7 @@ fn faults_have_exact_places() {
         ("{{ helo() }}", "template/undefined `helo` is undefined @models/m.sql helo"),
         ("{{ ref(1) }}", "template/type `ref` needs the name of a model as a string, not `int` @models/m.sql ref(1)"),
         ("{{ run_query('boom') }}", "template/query a query of the template failed: no such table @builtin/queries.sql adapter.execute"),
+        ("{{ convert_datetime('soon', '%Y') }}", "template/raised the date 'soon' does not match the format '%Y' @<builtin>"),
         ("{{ outer() }}", "template/raised broken on purpose @macros/m.sql exceptions.raise_compiler_error"),
         ("{{ loops() }}", "template/recursion macros call each other more than 200 deep @macros/m.sql loops()"),
         ("{{ config.require('z') }}", "template/config `m` needs the configuration `z` @models/m.sql config.require"),

@@ -20,6 +20,7 @@ pub(super) type Package = HashMap<Name, Arc<MacroDef>>;
 pub const BUILTIN_PACKAGE: &str = "dbt";
 
 const BUILTIN: &[(&str, &str)] = &[
+    ("builtin/calendar.sql", include_str!("builtin/calendar.sql")),
     ("builtin/cross_database.sql", include_str!("builtin/cross_database.sql")),
     ("builtin/materializations.sql", include_str!("builtin/materializations.sql")),
     ("builtin/snapshot.sql", include_str!("builtin/snapshot.sql")),

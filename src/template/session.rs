@@ -74,6 +74,7 @@ const FUNCTIONS: &[&str] = &[
     "write",
     "render",
     "submit_python_job",
+    "try_or_compiler_error",
 ];
 /// Things with functions of their own; `config` and `var` can be called too.
 const MODULES: &[&str] = &["config", "var", "adapter", "exceptions", "modules", "api", "builtins", "context"];
@@ -544,6 +545,17 @@ impl Host for Session<'_> {
                 self.render_inside(machine, &text)
             }
             "write" => Ok(Value::text("")),
+            "try_or_compiler_error" => {
+                let mut given = std::mem::take(&mut args.positional).into_iter();
+                let (Some(message), Some(function)) = (given.next(), given.next()) else {
+                    return Err(Fault::kind("`try_or_compiler_error` takes a message and a function, and what the function takes"));
+                };
+                args.positional = given.collect();
+                machine.call(&function, args).map_err(|fault| match fault {
+                    Fault::Error(_) => Fault::new("template/raised", display(&message)),
+                    left @ Fault::Return { .. } => left,
+                })
+            }
             "api.Column" => super::adapter::column("create", &mut args).map(|c| c.unwrap_or(Value::None)),
             other => Err(Fault::kind(format!("`{other}` cannot be called"))),
         }

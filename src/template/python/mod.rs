@@ -6,7 +6,19 @@ mod regular;
 
 pub(super) use datetime::{aware, date, datetime};
 
-use super::jinja::{Args, Eval, Machine, Value};
+use std::rc::Rc;
+
+use super::jinja::{Args, Eval, Machine, Value, ast::Name};
+
+/// Functions that may be handed on as values, as `try_or_compiler_error` is given them.
+const FUNCTIONS: [(&str, &[&str]); 6] = [
+    ("datetime", &["timedelta"]),
+    ("datetime.datetime", &["now", "today", "utcnow", "strptime", "fromisoformat", "fromtimestamp", "utcfromtimestamp", "combine"]),
+    ("datetime.date", &["today", "fromisoformat"]),
+    ("pytz", &["timezone"]),
+    ("re", &["match", "search", "fullmatch", "findall", "finditer", "sub", "split", "compile", "escape"]),
+    ("itertools", &["chain", "product", "combinations", "permutations", "accumulate", "islice", "repeat", "zip_longest"]),
+];
 
 /// Modules inside modules, e.g. `modules.datetime.date`.
 pub(super) fn attribute(module: &'static str, name: &str) -> Option<Value> {
@@ -22,7 +34,10 @@ pub(super) fn attribute(module: &'static str, name: &str) -> Option<Value> {
         ("re", "IGNORECASE" | "I") => Value::Int(2),
         ("re", "MULTILINE" | "M") => Value::Int(8),
         ("re", "DOTALL" | "S") => Value::Int(16),
-        _ => return None,
+        _ => {
+            FUNCTIONS.iter().find(|(known, functions)| *known == module && functions.contains(&name))?;
+            Value::Method(Rc::new((Value::Module(module), Name::from(name))))
+        }
     })
 }
 
