@@ -14,6 +14,7 @@ pub mod command;
 pub mod error;
 pub mod facts;
 mod field;
+pub mod flow;
 pub mod function;
 pub mod indirection;
 pub mod literal;

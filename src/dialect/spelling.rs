@@ -1,5 +1,5 @@
 //! Spellings of Snowflake for which the parser has no grammar at all, rewritten in the token stream to ones that it reads:
-//! `FROM FIRST` of window functions, the spread operator, PRIOR among the columns of a SELECT, ALL BY NAME of MERGE.
+//! `FROM FIRST` and `FROM LAST` of window functions, the spread operator, PRIOR among the columns of a SELECT, ALL BY NAME of MERGE.
 //!
 //! Only what a lone look at the tokens decides; types and wildcards are in `structured.rs`. Tokens keep their places.
 
@@ -10,6 +10,8 @@ use sqlparser::{
 
 /// The column that stands for all columns, matched by their names, in the clauses of a MERGE.
 pub const ALL_BY_NAME: &str = "__ALL_BY_NAME";
+/// The function that `NTH_VALUE(...) FROM LAST` becomes.
+pub const NTH_FROM_LAST: &str = "__nth_value_from_last";
 /// The function that PRIOR becomes where it stands among the columns of a SELECT.
 pub const PRIOR: &str = "__PRIOR";
 
@@ -35,19 +37,43 @@ fn name(value: &str, quoted: bool) -> Token {
     Token::Word(Word { value: value.to_owned(), quote_style: quoted.then_some('"'), keyword: Keyword::NoKeyword })
 }
 
-/// `NTH_VALUE(x, 2) FROM FIRST`: the default.
+/// `NTH_VALUE(x, 2) FROM FIRST` is the default; FROM LAST is a function of its own, [`NTH_FROM_LAST`].
 fn from_first(tokens: &mut Vec<TokenWithSpan>) {
     let solid = solid(tokens);
-    let found = solid.windows(4).filter(|w| {
+    let found = solid.windows(4).enumerate().filter(|(_, w)| {
         tokens[w[0]].token == Token::RParen
             && is(&tokens[w[1]].token, &["FROM"])
-            && is(&tokens[w[2]].token, &["FIRST"])
+            && is(&tokens[w[2]].token, &["FIRST", "LAST"])
             && is(&tokens[w[3]].token, &["OVER", "IGNORE", "RESPECT"])
     });
-    let mut superfluous: Vec<usize> = found.flat_map(|w| [w[1], w[2]]).collect();
+    let (mut superfluous, mut named) = (vec![], vec![]);
+    for (at, w) in found {
+        superfluous.extend([w[1], w[2]]);
+        if is(&tokens[w[2]].token, &["LAST"]) {
+            named.extend(opening(tokens, &solid[..=at]).and_then(|open| open.checked_sub(1)).map(|at| solid[at]));
+        }
+    }
+    for at in named {
+        if is(&tokens[at].token, &["NTH_VALUE"]) {
+            tokens[at].token = name(NTH_FROM_LAST, false);
+        }
+    }
     while let Some(at) = superfluous.pop() {
         tokens.remove(at);
     }
+}
+
+/// Where the parenthesis opens that the last of these closes.
+fn opening(tokens: &[TokenWithSpan], solid: &[usize]) -> Option<usize> {
+    let mut depth = 0_usize;
+    (0..solid.len()).rev().find(|at| {
+        match tokens[solid[*at]].token {
+            Token::RParen => depth += 1,
+            Token::LParen => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0
+    })
 }
 
 /// `IN (** [1, 2])` becomes `IN (1, 2)` (Snowflake documentation, "Expansion operators").

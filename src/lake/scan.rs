@@ -139,3 +139,74 @@ impl TableProvider for FileScan {
         ParquetFormat::new().with_options(options).create_physical_plan(state, config).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashMap, slice};
+
+    use datafusion::{logical_expr::col, prelude::lit};
+
+    use super::*;
+
+    fn add(path: &str, rows: Option<u64>) -> Add {
+        Add { path: path.into(), size: 10, stats: rows.map(|n| format!("{{\"numRecords\":{n}}}")), ..Add::default() }
+    }
+
+    fn schema() -> Schema {
+        let semi = HashMap::from([("segue.type".to_owned(), "VARIANT".to_owned())]);
+        Schema::new(vec![
+            Field::new("ID", DataType::Int64, true),
+            Field::new("NAME", DataType::Utf8, true),
+            Field::new("PAYLOAD", DataType::Utf8, true).with_metadata(semi),
+        ])
+    }
+
+    fn scan(schema: &Schema, adds: Vec<Add>) -> Option<FileScan> {
+        FileScan::new(schema, &Url::parse("file:///lake/DB/S/T/").expect("a URL"), adds)
+    }
+
+    #[test]
+    fn files_are_found_and_counted() {
+        let found = scan(&schema(), vec![add("a.parquet", Some(3)), add("with%20space.parquet", Some(4))]).expect("a scan");
+        assert_eq!(found.statistics.num_rows, Precision::Exact(7));
+        let paths: Vec<String> = found.files.iter().map(|f| f.object_meta.location.to_string()).collect();
+        assert_eq!(paths, ["lake/DB/S/T/a.parquet", "lake/DB/S/T/with space.parquet"]);
+        assert_eq!(found.store.as_str(), "file:///");
+        assert_eq!(found.schema.field(1).data_type(), &DataType::Utf8View);
+        // one file that does not tell its rows makes the sum unknown
+        let unsure = scan(&schema(), vec![add("a.parquet", Some(3)), add("b.parquet", None)]).expect("a scan");
+        assert_eq!(unsure.statistics.num_rows, Precision::Absent);
+    }
+
+    #[test]
+    fn what_stands_outside_of_the_files_is_left_to_the_library() {
+        let vector = serde_json::json!({"storageType": "u", "pathOrInlineDv": "ab^-aqEH.-t@S}K{vb[*k^", "offset": 4, "sizeInBytes": 40, "cardinality": 6});
+        let deleted = Add { deletion_vector: Some(serde_json::from_value(vector).expect("a vector")), ..add("a.parquet", Some(3)) };
+        assert!(scan(&schema(), vec![deleted]).is_none());
+        assert!(scan(&schema(), vec![add("s3://elsewhere/a.parquet", Some(3))]).is_none());
+        let nested = Schema::new(vec![Field::new_list("L", Field::new("item", DataType::Int64, true), true)]);
+        assert!(scan(&nested, vec![]).is_none());
+        let protocol = |features: &[&str]| -> Protocol {
+            let json =
+                serde_json::json!({"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": features, "writerFeatures": features});
+            serde_json::from_value(json).expect("a protocol")
+        };
+        assert!(is_plain(&protocol(&["timestampNtz"]), false, false));
+        assert!(!is_plain(&protocol(&["timestampNtz"]), true, false), "partitions");
+        assert!(!is_plain(&protocol(&[]), false, true), "renamed columns");
+        for other in ["deletionVectors", "columnMapping", "typeWidening"] {
+            assert!(!is_plain(&protocol(&[other]), false, false), "{other}");
+        }
+    }
+
+    #[test]
+    fn long_values_wait_for_the_filter() {
+        let found = scan(&schema(), vec![]).expect("a scan");
+        let by_id = col("ID").eq(lit(1_i64));
+        assert!(found.reads_late(None, slice::from_ref(&by_id)));
+        assert!(found.reads_late(Some(&vec![0, 2]), slice::from_ref(&by_id)));
+        assert!(!found.reads_late(Some(&vec![0, 1]), slice::from_ref(&by_id)), "short ones only");
+        assert!(!found.reads_late(None, &[]), "nothing to wait for");
+        assert!(!found.reads_late(Some(&vec![0, 2]), &[by_id, col("PAYLOAD").is_not_null()]), "asked for by the filter");
+    }
+}

@@ -89,13 +89,26 @@ fn tag_results(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     enum Found {
         Value(Type),
         Items,
+        /// A text of a collation.
+        Text(String),
     }
+    /// What these give is one of the values that they are given.
+    const PICKED: [&str; 9] = ["min", "max", "first_value", "last_value", "nth_value", "lag", "lead", "any_value", "mode"];
     let found = |exprs: &[Expr], input: &DFSchema| -> Vec<Option<Found>> {
         let one = |e: &Expr| {
             let e = match e {
                 Expr::Alias(a) => a.expr.as_ref(),
                 other => other,
             };
+            let picked = match e {
+                Expr::AggregateFunction(f) if PICKED.contains(&f.func.name()) => f.params.args.first(),
+                Expr::WindowFunction(f) if PICKED.contains(&f.fun.name()) => f.params.args.first(),
+                _ => None,
+            };
+            let spec = picked.and_then(|v| v.to_field(input).ok()).and_then(|(_, f)| collation::of(&f).map(str::to_owned));
+            if let Some(spec) = spec {
+                return Some(Found::Text(spec));
+            }
             let first = match e {
                 Expr::AggregateFunction(f) if f.func.name() == "array_agg" => f.params.args.first(),
                 Expr::WindowFunction(f) if f.fun.name() == "array_agg" => f.params.args.first(),
@@ -126,6 +139,9 @@ fn tag_results(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         exprs.push(match results.next().flatten() {
             Some(Found::Value(of)) if Type::of(field) != of => named(function::tag(column, of)),
             Some(Found::Items) => named(function::call("__semi_items", vec![column])?),
+            Some(Found::Text(spec)) if collation::of(field) != Some(spec.as_str()) => {
+                named(function::call("collate", vec![column, lit(spec)])?)
+            }
             _ => column,
         });
     }
@@ -240,6 +256,25 @@ fn meeting(types: &[Type]) -> Option<Type> {
     [Type::Time, Type::Boolean].into_iter().find(|of| all(&|t| t == *of))
 }
 
+/// Text among the numbers of a set operator is read as numbers, with five digits behind the point (Snowflake documentation,
+/// "Set operators", "Data type conversion"). `None`: there is no text, or something else.
+fn numeric(types: &[Type]) -> Option<Type> {
+    let (texts, others): (Vec<Type>, Vec<Type>) = types.iter().partition(|t| **t == Type::Varchar);
+    if texts.is_empty() || others.is_empty() {
+        return None;
+    }
+    if others.contains(&Type::Float) && others.iter().all(|t| t.is_numeric()) {
+        return Some(Type::Float);
+    }
+    let (mut whole, mut scale) = (13, 5);
+    for of in others {
+        let Type::Number { precision, scale: own } = of else { return None };
+        whole = whole.max(i32::from(precision) - i32::from(own));
+        scale = scale.max(i32::from(own));
+    }
+    Some(Type::number((whole + scale).min(38), scale))
+}
+
 /// Where values are compared, and one of them has a zone: all are instants.
 fn instants(values: Vec<&mut Expr>, schema: &DFSchema) -> bool {
     let type_of = |e: &Expr| told_type(e, schema).or_else(|| e.to_field(schema).ok().map(|(_, f)| Type::of(&f)));
@@ -302,7 +337,8 @@ fn unite_inputs(union: Union) -> Result<Transformed<LogicalPlan>> {
     let targets: Vec<Option<Type>> = (0..width)
         .map(|i| {
             let fields = union.inputs.iter().map(|p| p.schema().field(i));
-            meeting(&fields.filter(|f| !is_empty(f)).map(|f| Type::of(f)).collect::<Vec<_>>())
+            let types: Vec<Type> = fields.filter(|f| !is_empty(f)).map(|f| Type::of(f)).collect();
+            meeting(&types).or_else(|| numeric(&types))
         })
         .collect();
     if targets.iter().all(Option::is_none) {

@@ -21,6 +21,7 @@ mod edit;
 mod encoding;
 mod generate;
 mod geography;
+mod interpolation;
 mod json;
 mod kind;
 mod lambda;

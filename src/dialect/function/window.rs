@@ -26,7 +26,7 @@ static LIBRARY: LazyLock<Vec<Arc<WindowUDF>>> =
     LazyLock::new(|| [Kind::Change, Kind::Truth].into_iter().map(|kind| Arc::new(WindowUDF::new_from_impl(Event::new(kind)))).collect());
 
 pub(super) fn all() -> impl Iterator<Item = &'static Arc<WindowUDF>> {
-    LIBRARY.iter()
+    LIBRARY.iter().chain(std::iter::once(&*super::interpolation::FUNCTION))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

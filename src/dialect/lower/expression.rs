@@ -162,12 +162,21 @@ pub(super) fn after(expr: &mut Expr, context: &LowerContext) -> Result<(), SqlEr
             let Expr::Function(f) = std::mem::replace(expr, Expr::Value(Value::Null.into())) else { return Ok(()) };
             *expr = call::after(f, context)?;
         }
+        Expr::BinaryOp { left, op: BinaryOperator::And | BinaryOperator::Or, right } => {
+            for side in [left, right].into_iter().filter(|side| is_countable(side, false)) {
+                **side = cast(take(side), Type::Boolean, false);
+            }
+        }
+        Expr::InList { expr: value, list, negated } if matches!(value.as_ref(), Expr::Tuple(_)) => {
+            let Some(spelled) = tuple_in(value, list) else { return Ok(()) };
+            *expr = if *negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(spelled) } } else { spelled };
+        }
         Expr::BinaryOp { left, op, right } => {
             if let Some(moved) = moment::interval(left, op, right)? {
                 *expr = moved;
             }
         }
-        Expr::UnaryOp { op: UnaryOperator::Not, expr: inner } if is_part(inner) => {
+        Expr::UnaryOp { op: UnaryOperator::Not, expr: inner } if is_part(inner) || is_countable(inner, true) => {
             let value = std::mem::replace(inner.as_mut(), Expr::Value(Value::Null.into()));
             **inner = cast(value, Type::Boolean, false);
         }
@@ -241,6 +250,31 @@ pub(super) fn after(expr: &mut Expr, context: &LowerContext) -> Result<(), SqlEr
         _ => {}
     }
     Ok(())
+}
+
+/// A number or a text where a truth is wanted (0 is false), or what may be one.
+fn is_countable(expr: &Expr, columns: bool) -> bool {
+    match expr {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => columns,
+        Expr::Value(v) => matches!(v.value, Value::Number(..) | Value::SingleQuotedString(_)),
+        Expr::Nested(inner) => is_countable(inner, columns),
+        _ => false,
+    }
+}
+
+/// `(a, b) IN ((1, 2), (3, NULL))` value by value: a tuple that cannot be told apart makes the answer unknown.
+fn tuple_in(value: &Expr, list: &[Expr]) -> Option<Expr> {
+    let Expr::Tuple(values) = value else { return None };
+    let join =
+        |op: BinaryOperator| move |left: Expr, right: Expr| Expr::BinaryOp { left: Box::new(left), op: op.clone(), right: Box::new(right) };
+    let same = |item: &Expr| {
+        let Expr::Tuple(items) = item else { return None };
+        let equal = |(a, b): (&Expr, &Expr)| join(BinaryOperator::Eq)(a.clone(), b.clone());
+        let all = (items.len() == values.len()).then(|| values.iter().zip(items).map(equal).reduce(join(BinaryOperator::And)))??;
+        Some(Expr::Nested(Box::new(all)))
+    };
+    let any = list.iter().map(same).collect::<Option<Vec<_>>>()?.into_iter().reduce(join(BinaryOperator::Or))?;
+    Some(Expr::Nested(Box::new(any)))
 }
 
 /// Whether a lowered expression is a part of a semi-structured value.

@@ -270,6 +270,13 @@ fn aliases(select: &mut Select, known: &[String], sql: &str) -> Result<(), SqlEr
         fail(substitute(part, &table, known, &mut vec![], &mut budget), span)?;
     }
     if let GroupByExpr::Expressions(exprs, _) = &mut select.group_by {
+        // the one group of all rows, with whatever else is grouped by
+        if exprs.iter().any(is_empty_tuple) {
+            match exprs.len() {
+                1 => exprs[0] = Expr::GroupingSets(vec![vec![]]),
+                _ => exprs.retain(|e| !is_empty_tuple(e)),
+            }
+        }
         // a bare alias the planner knows; put in place, a number would be a position
         for expr in exprs.iter_mut().filter(|e| !matches!(e, Expr::Identifier(_))) {
             let span = expr.span();
@@ -280,6 +287,10 @@ fn aliases(select: &mut Select, known: &[String], sql: &str) -> Result<(), SqlEr
         fail(substitute(&mut window.1, &table, known, &mut vec![], &mut budget), Span::empty())?;
     }
     Ok(())
+}
+
+fn is_empty_tuple(expr: &Expr) -> bool {
+    matches!(expr, Expr::Tuple(parts) if parts.is_empty())
 }
 
 /// Aliases become what they stand for. `open` are those being replaced: an alias in its own definition stays.

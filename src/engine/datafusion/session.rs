@@ -117,6 +117,9 @@ impl LocalSession {
         if let Some(names) = unset_names(sql) {
             return self.unset(&names);
         }
+        if let Some(statements) = dialect::flow::statements(sql) {
+            return self.chain(statements).await;
+        }
         if dialect::script::is_block(sql) {
             let block = dialect::script::parse_block(sql).map_err(fault::sql)?;
             return super::script::run(self, &block).await;
@@ -232,6 +235,19 @@ impl LocalSession {
                 status(EXECUTED.into())
             }
         }
+    }
+
+    /// Statements joined by `->>`; the last one's result is the answer.
+    async fn chain(&mut self, statements: Vec<String>) -> Result<Outcome, EngineError> {
+        let mut last: Option<(String, Outcome)> = None;
+        for text in statements {
+            if let Some((text, outcome)) = &last {
+                History::record(&self.scope, text, Some(outcome));
+            }
+            let outcome = self.run_text(text.clone()).await.map(unique_names)?;
+            last = Some((text, outcome));
+        }
+        last.map(|(_, outcome)| outcome).ok_or_else(|| EngineError::new("sql/empty", "there is no statement"))
     }
 
     /// A statement that a statement gives. Places within its text mean nothing in what was written.

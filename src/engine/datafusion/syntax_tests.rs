@@ -163,6 +163,92 @@ async fn rules_of_columns_hold_for_every_change() {
     }
 }
 
+/// Comparisons whose answer is not that of the stored bytes: NULLs among the values, collations, zones.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_compare_as_snowflake_compares() {
+    const STAFF: &str = "create table e (id int, mgr int, name varchar collate 'en-ci');
+        insert into e values (1, null, 'Ann'), (10, 1, 'bob'), (20, 1, 'BOB'), (100, 10, 'ann');";
+    const ZONES: &str = "create table z (b timestamp_tz); insert into z values ('2024-01-01 10:00:00 +0200');";
+    const UTC: &str = "select '2024-01-01 08:00:00 +0000'::timestamp_tz as b";
+    let staff = |sql: &str| format!("{STAFF} {sql}");
+    let zones = |sql: &str| format!("{ZONES} {}", sql.replace("UTC", UTC));
+    for (sql, expected) in [
+        (staff("select id from e where id > all (select id from e where mgr = 1) order by id"), "100"),
+        (staff("select id from e where id >= any (select id from e where mgr = 1) order by id"), "10\n20\n100"),
+        (staff("select id > all (select mgr from e), id > any (select mgr from e) from e where id = 20"), "NULL|true"),
+        (staff("select id > all (select 1 where false), id > any (select 1 where false) from e where id = 1"), "true|false"),
+        (
+            staff("select id in (select mgr from e), id not in (select mgr from e) from e order by id"),
+            "true|false\ntrue|false\nNULL|NULL\nNULL|NULL",
+        ),
+        (staff("select id = any (select 10), id <> all (select 10) from e where id < 20 order by id"), "false|true\ntrue|false"),
+        (staff("select count(*) from e where name = 'ANN'"), "2"),
+        (staff("select count(*) from e where name in ('BoB', 'x')"), "2"),
+        (staff("select count(*) from e where name in (select 'ANN')"), "2"),
+        (staff("select count(*) from e where name between 'AA' and 'AZ'"), "2"),
+        (staff("select count(distinct name), collation(max(name)) from e"), "2|en-ci"),
+        (staff("select count(*) from (select name from e group by name)"), "2"),
+        (staff("select count(*) from (select distinct name from e)"), "2"),
+        (staff("select count(*) from e a join e b on a.name = b.name"), "8"),
+        (staff("select count(*) from e a join e b using (name)"), "8"),
+        (staff("select distinct collation(name) from e"), "en-ci"),
+        (staff("select id from e order by name, id"), "1\n100\n10\n20"),
+        (staff("select count(*) over (partition by name) from e where id = 1 or id = 100"), "2\n2"),
+        (zones("select count(*) from (select b from z intersect UTC)"), "1"),
+        (zones("select count(*) from (select b from z except UTC)"), "0"),
+        (zones("select count(*) from z join (UTC) y using (b)"), "1"),
+        (zones("select count(*) from z natural join (UTC) y"), "1"),
+        (zones("select count(*) from z where b in (UTC)"), "1"),
+    ] {
+        let folder = tempfile::tempdir().expect("temp");
+        let engine = engine(&folder);
+        use crate::engine::Engine;
+        let outcome = script(engine.session().as_mut(), &sql).await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
+        assert_eq!(shown(&outcome), expected, "{sql}");
+    }
+}
+
+/// Spellings of Snowflake's that sqlparser does not read, and what it refuses.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn spellings_answer_as_snowflake_answers() {
+    const T: &str = "create table t (k int, v int); insert into t values (1, 10), (2, 20);";
+    for (sql, expected) in [
+        (format!("{T} select nth_value(v, 1) from last over (order by k), nth_value(v, 1) from first over (order by k) from t order by k"), "20|10\n20|10"),
+        ("select array_agg(distinct v) within group (order by v desc), array_agg(distinct v) within group (order by v) from values (1), (3), (3) as t (v)".to_owned(), "[3,1]|[1,3]"),
+        ("select interpolate_linear(v) over (order by d) from values ('2024-01-01'::date, 1.5), ('2024-01-02'::date, null), ('2024-01-05'::date, 3.5) as t (d, v) order by d".to_owned(), "1.5\n2.0\n3.5"),
+        ("select greatest(** [1, 5, 3]), 2 in (** [1, 2]), coalesce(** [null, 'x'])".to_owned(), "5|true|x"),
+        ("select like('abc', 'a%'), ilike('ABC', 'a%'), like('a%c', 'a^%c', '^')".to_owned(), "true|true|true"),
+        ("select coalesce(d, s) from (select null::date as d, '2024-02-02' as s)".to_owned(), "2024-02-02"),
+        ("select not 0, true and 1, not x from (select 2 as x)".to_owned(), "true|true|false"),
+        ("select 'abc'::varchar(3), 'a'::char, try_cast('abcd' as char(2))".to_owned(), "abc|a|NULL"),
+        ("select system$typeof(1), system$typeof(250)".to_owned(), "NUMBER(1,0)[SB1]|NUMBER(3,0)[SB2]"),
+        (format!("{T} merge into t using (select 2 as k, 22 as v union all select 3, 33) s on t.k = s.k when matched then update all by name when not matched then insert all by name; select * from t order by k"), "1|10\n2|22\n3|33"),
+        (format!("{T} show tables ->> select \"name\" from $1"), "T"),
+        (format!("{T} select k from t ->> select k + 1 as k from $1 ->> select a.k, b.k from $1 a join $2 b on a.k = b.k"), "2|2"),
+    ] {
+        let folder = tempfile::tempdir().expect("temp");
+        let engine = engine(&folder);
+        use crate::engine::Engine;
+        let outcome = script(engine.session().as_mut(), &sql).await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
+        assert_eq!(shown(&outcome), expected, "{sql}");
+    }
+    for (sql, part) in [
+        ("select rank() over (partition by a) from (select 1 as a)", "needs ORDER BY"),
+        ("select lag(a) over () from (select 1 as a)", "needs ORDER BY"),
+        ("select count(distinct a) over (order by a) from (select 1 as a)", "DISTINCT"),
+        ("select 'abcd'::varchar(3)", "too long"),
+        ("select 'abcd'::char", "too long"),
+        ("create table c (a varchar collate 'xx-yy-zz')", "not a collation"),
+        ("create table c (a varchar collate 'en-ci'); select a like 'x%' from c", "collation"),
+    ] {
+        let folder = tempfile::tempdir().expect("temp");
+        let engine = engine(&folder);
+        use crate::engine::Engine;
+        let error = script(engine.session().as_mut(), sql).await.expect_err(sql);
+        assert!(error.message.contains(part), "{sql}: {}", error.message);
+    }
+}
+
 /// Constructs of Snowflake's grammar that the local engine does not run: each is named, with its place.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_supported_says_so_at_its_place() {

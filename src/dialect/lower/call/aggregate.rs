@@ -1,8 +1,8 @@
 //! Calls of aggregate and window functions: WITHIN GROUP, default frames, other names.
 
 use sqlparser::ast::{
-    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, OrderByExpr, Value,
-    WindowFrame, WindowFrameBound, WindowFrameUnits, WindowSpec, WindowType,
+    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, OrderByExpr,
+    OrderByOptions, Value, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowSpec, WindowType,
 };
 
 use super::{Call, case};
@@ -10,6 +10,7 @@ use crate::dialect::{
     SqlError,
     function::{Place, aggregate::mark},
     lower::expression::{cast, function, number, string},
+    spelling,
     types::Type,
 };
 
@@ -86,9 +87,41 @@ pub(super) fn rewrite(name: &str, mut c: Call) -> Result<Result<Expr, Call>, Sql
         }
         "first_value" | "last_value" | "nth_value" => {
             let FunctionArguments::List(list) = &mut c.function.args else { return Ok(Err(c)) };
-            // FROM LAST would be another function; FROM FIRST is what is done anyway
             list.clauses.retain(|clause| !matches!(clause, FunctionArgumentClause::OrderBy(_)));
             whole_partition(&mut c.function);
+            c.named(name)
+        }
+        spelling::NTH_FROM_LAST => {
+            // the order turned around
+            if let Some(WindowType::WindowSpec(spec)) = &mut c.function.over {
+                for key in &mut spec.order_by {
+                    let ascending = key.options.asc.unwrap_or(true);
+                    let nulls_first = key.options.nulls_first.unwrap_or(!ascending);
+                    key.options = OrderByOptions { asc: Some(!ascending), nulls_first: Some(!nulls_first) };
+                }
+                if let Some(frame) = &mut spec.window_frame {
+                    let turned = |bound: WindowFrameBound| match bound {
+                        WindowFrameBound::Preceding(n) => WindowFrameBound::Following(n),
+                        WindowFrameBound::Following(n) => WindowFrameBound::Preceding(n),
+                        WindowFrameBound::CurrentRow => WindowFrameBound::CurrentRow,
+                    };
+                    let end = frame.end_bound.take().unwrap_or(WindowFrameBound::CurrentRow);
+                    let start = std::mem::replace(&mut frame.start_bound, turned(end));
+                    frame.end_bound = Some(turned(start));
+                }
+            }
+            whole_partition(&mut c.function);
+            c.named("nth_value")
+        }
+        "interpolate_linear" => {
+            c.arity(name, 1..=1)?;
+            let key = match &c.function.over {
+                Some(WindowType::WindowSpec(spec)) if spec.order_by.len() == 1 => spec.order_by[0].expr.clone(),
+                _ => {
+                    return Err(SqlError::new("sql/window-order", "`INTERPOLATE_LINEAR` needs one expression in the ORDER BY of its OVER"));
+                }
+            };
+            c.args.push(key);
             c.named(name)
         }
         "interpolate_ffill" | "interpolate_bfill" => {

@@ -5,7 +5,7 @@ use sqlparser::ast::{BinaryOperator, Expr};
 use super::{Call, binary, nested};
 use crate::dialect::{
     SqlError,
-    lower::expression::{cast, function},
+    lower::expression::{cast, function, string},
     types::Type,
 };
 
@@ -33,6 +33,13 @@ pub(super) fn rewrite(name: &str, mut c: Call) -> Result<Result<Expr, Call>, Sql
         "endswith" => c.named("ends_with"),
         "char" => c.named("chr"),
         "rlike" => c.named("regexp_like"),
+        "like" | "ilike" => {
+            c.arity(name, 2..=3)?;
+            let escape = (c.args.len() == 3).then(|| c.take(2));
+            let mut args = vec![c.take(0), c.take(1), string(if name == "ilike" { "i" } else { "" })];
+            args.extend(escape);
+            function("__like_regexp", args)
+        }
         "regexp_extract_all" => c.named("regexp_substr_all"),
         "bit_and" => c.named("bitand"),
         "bit_or" => c.named("bitor"),
