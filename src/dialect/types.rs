@@ -11,6 +11,9 @@ use super::{
 };
 use crate::names::SemiStructured;
 
+/// The metadata key of a VARCHAR field that holds so many characters at most.
+pub const LENGTH: &str = "segue.length";
+
 /// A Snowflake type as far as it decides values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Type {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use datafusion::arrow::datatypes::Field;
 use serde::{Deserialize, Serialize};
 
-pub(super) const LENGTH: &str = "segue.length";
+pub(super) use crate::dialect::types::LENGTH;
 pub(super) const NOT_NULL: &str = "segue.not_null";
 pub(super) const DEFAULT: &str = "segue.default";
 pub(super) const IDENTITY: &str = "segue.identity";

@@ -25,7 +25,11 @@ pub struct Introspection {
     engine: Arc<dyn Engine>,
     runtime: Handle,
     cache: Mutex<Cache>,
+    listener: Option<Listener>,
 }
+
+/// Who hears what templates log, as they log it: the text, and whether it is for the user.
+pub type Listener = Box<dyn Fn(&str, bool) + Send + Sync>;
 
 /// What was heard of the warehouse, and how often it may have changed since the beginning: an answer that was asked for before
 /// a change is not kept after it.
@@ -38,7 +42,11 @@ struct Cache {
 
 impl Introspection {
     pub fn new(engine: Arc<dyn Engine>, runtime: Handle) -> Self {
-        Self { engine, runtime, cache: Mutex::default() }
+        Self { engine, runtime, cache: Mutex::default(), listener: None }
+    }
+
+    pub fn telling(self, listener: Listener) -> Self {
+        Self { listener: Some(listener), ..self }
     }
 
     /// Asks another engine.
@@ -98,6 +106,13 @@ impl Warehouse for Introspection {
     fn columns(&self, name: &RelationName) -> Result<Vec<ColumnFacts>, String> {
         let columns = self.wait(self.engine.columns(name))?.unwrap_or_default();
         Ok(columns.into_iter().map(|c| ColumnFacts { name: c.name.as_str().to_owned(), data_type: c.data_type }).collect())
+    }
+
+    fn tell(&self, message: &str, info: bool) -> bool {
+        self.listener.as_ref().is_some_and(|listener| {
+            listener(message, info);
+            true
+        })
     }
 
     fn query(&self, sql: &str) -> Result<ResultTable, String> {

@@ -7,6 +7,7 @@ use super::{
     relation::{Column, Relation},
     results::Table,
     session::Session,
+    warehouse::Cell,
 };
 use crate::names::{Identifier, RelationName, SchemaName};
 
@@ -21,7 +22,15 @@ impl Session<'_> {
                 self.dispatch(&name, namespace.as_deref())?
             }
             "get_relation" | "load_relation" | "already_exists" => {
-                let relation = self.relation_argument(name, args)?;
+                let relation = match name {
+                    // dbt documentation, "adapter": `already_exists(schema, name)`
+                    "already_exists" => {
+                        let [schema, identifier] = args.bind_required::<2, 2>(name, ["schema", "name"])?;
+                        let part = |v: Option<Value>| Identifier::parse(&display(&v.unwrap_or(Value::None)));
+                        Some(RelationName::new(self.target_part("database"), part(schema), part(identifier)))
+                    }
+                    _ => self.relation_argument(name, args)?,
+                };
                 let (Some(relation), true) = (relation, self.execute()) else {
                     return Ok(Some(if name == "already_exists" { Value::Bool(false) } else { Value::None }));
                 };
@@ -55,7 +64,12 @@ impl Session<'_> {
                 Value::list(missing.map(Value::object).collect())
             }
             "list_relations_without_caching" | "list_relations" => {
-                let schema = match args.positional.as_slice() {
+                let given: Vec<Value> = match name {
+                    "list_relations" => args.bind::<2>(name, ["database", "schema"])?.into_iter().flatten().collect(),
+                    _ if args.positional.len() > 1 => std::mem::take(&mut args.positional),
+                    _ => args.bind::<1>(name, ["schema_relation"])?.into_iter().flatten().collect(),
+                };
+                let schema = match given.as_slice() {
                     [database, schema] => SchemaName::new(Identifier::parse(&display(database)), Identifier::parse(&display(schema))),
                     [one] => match one.downcast::<Relation>().and_then(Relation::name) {
                         Some(name) => name.schema_name(),
@@ -72,8 +86,15 @@ impl Session<'_> {
             "check_schema_exists" => {
                 let [database, schema] = args.bind_required::<2, 2>(name, ["database", "schema"])?;
                 let part = |v: Option<Value>| Identifier::parse(&display(&v.unwrap_or(Value::None)));
-                let schema = SchemaName::new(part(database), part(schema));
-                Value::Bool(self.execute() && !self.warehouse.relations(&schema).map_err(failed)?.is_empty())
+                let (database, schema) = (part(database), part(schema));
+                if !self.execute() {
+                    return Ok(Some(Value::Bool(false)));
+                }
+                // one without relations is there too
+                let name = schema.as_str().replace('\'', "''");
+                let sql = format!("select count(*) from {database}.information_schema.schemata where schema_name = '{name}'");
+                let found = self.warehouse.query(&sql).map_err(failed)?;
+                Value::Bool(matches!(found.rows.first().and_then(|r| r.first()), Some(Cell::Int(n)) if *n > 0))
             }
             "execute" => {
                 let [sql, _, fetch, _] = args.bind_required::<1, 4>(name, ["sql", "auto_begin", "fetch", "limit"])?;

@@ -87,6 +87,10 @@ impl Warehouse for Lake {
 
     fn query(&self, sql: &str) -> Result<ResultTable, String> {
         self.asked.borrow_mut().push(sql.trim().to_owned());
+        if sql.contains("schemata") {
+            let rows = vec![vec![Cell::Int(i64::from(sql.contains("'RAW'")))]];
+            return Ok(ResultTable { columns: vec!["N".into()], rows, ..ResultTable::default() });
+        }
         if sql.contains("boom") {
             return Err("no such table".into());
         }
@@ -215,6 +219,12 @@ fn the_warehouse_answers() {
             "ID:NUMBER(38,0):False T:VARCHAR:True",
         ),
         ("{{ adapter.quote('a') }} {{ adapter.type() }}", "\"a\" datafusion"),
+        ("{{ adapter.check_schema_exists('db', 'raw') }} {{ adapter.check_schema_exists('db', 'no') }}", "True False"),
+        ("{{ adapter.already_exists('dev', 'm') }} {{ adapter.already_exists(schema='dev', name='n') }}", "True False"),
+        (
+            "{{ adapter.list_relations_without_caching(schema_relation=this.without_identifier()) }} {{ adapter.list_relations('db', 'dev') }}",
+            "[] []",
+        ),
     ] {
         check(template, expect);
     }

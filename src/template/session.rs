@@ -421,7 +421,9 @@ impl<'a> Session<'a> {
     }
 
     fn log(&self, message: String, info: bool) -> Value {
-        self.state.borrow_mut().collected.logs.push(LogLine { info, message });
+        if !self.warehouse.tell(&message, info) {
+            self.state.borrow_mut().collected.logs.push(LogLine { info, message });
+        }
         Value::text("")
     }
 }

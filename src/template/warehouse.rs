@@ -55,6 +55,11 @@ pub trait Warehouse {
 
     fn columns(&self, name: &RelationName) -> Result<Vec<ColumnFacts>, String>;
 
+    /// Takes a line that the template logs, where somebody waits for it; `false`: it is kept until the end. `info`: for the user.
+    fn tell(&self, _message: &str, _info: bool) -> bool {
+        false
+    }
+
     /// Any statement; one without rows gives an empty table.
     fn query(&self, sql: &str) -> Result<ResultTable, String>;
 }

@@ -26,17 +26,17 @@ pub(super) fn run(name: &str, args: Option<&str>, config: &Config) -> Result<i32
     }
     let workspace = Workspace::open(project.clone())?;
     let call = MacroCall { name: name.to_owned(), args: vec![], kwargs };
-    let ended = project.call_macro(&call, None, &Default::default(), &workspace.introspection());
+    // a long operation is followed by what it logs, and one that fails tells how far it came
+    let (teller, is_debug) = (config.clone(), config.level == LogLevel::Debug);
+    let told = move |line: &str, info: bool| match info {
+        true => print(line),
+        false if is_debug => message::note(line, &teller),
+        false => {}
+    };
+    let ended = project.call_macro(&call, None, &Default::default(), &workspace.introspection().telling(Box::new(told)));
     let mut result = artifacts::operation(&project, name);
     let code = match ended {
         Ok(returned) => {
-            for line in &returned.logs {
-                match line.info {
-                    true => print(&line.message),
-                    false if config.level == LogLevel::Debug => message::note(&line.message, config),
-                    false => {}
-                }
-            }
             warn(&Diagnostics(returned.warnings), config)?;
             0
         }

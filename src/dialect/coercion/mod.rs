@@ -37,7 +37,7 @@ use super::{
     retag::{semi_type, told_type},
     types::Type,
 };
-use crate::names::SemiStructured;
+use crate::{dialect::types::LENGTH, names::SemiStructured};
 
 const VARIANT: Type = Type::Semi(SemiStructured::Variant);
 
@@ -341,20 +341,37 @@ fn unite_inputs(union: Union) -> Result<Transformed<LogicalPlan>> {
             meeting(&types).or_else(|| numeric(&types))
         })
         .collect();
-    if targets.iter().all(Option::is_none) {
+    // a column holds what the longest of its texts may be
+    let length = |f: &Field| f.metadata().get(LENGTH).and_then(|n| n.parse::<u64>().ok());
+    let lengths: Vec<Option<Option<u64>>> = (0..width)
+        .map(|i| {
+            let fields = || union.inputs.iter().map(|p| p.schema().field(i)).filter(|f| !is_empty(f));
+            let first = length(fields().next()?);
+            let longest = fields().map(|f| length(f)).reduce(|a, b| Some(a?.max(b?)))?;
+            (fields().any(|f| length(f) != first) && fields().all(|f| Type::of(f) == Type::Varchar)).then_some(longest)
+        })
+        .collect();
+    if targets.iter().all(Option::is_none) && lengths.iter().all(Option::is_none) {
         return Ok(Transformed::no(LogicalPlan::Union(union)));
     }
     let cast = |input: &Arc<LogicalPlan>| -> Result<Arc<LogicalPlan>> {
-        let exprs = input.schema().iter().zip(&targets).map(|((qualifier, field), target)| {
+        let exprs = input.schema().iter().zip(targets.iter().zip(&lengths)).map(|((qualifier, field), (target, longest))| {
             let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
-            match target {
+            if let Some(longest) = longest.filter(|longest| *longest != length(field)) {
+                let sized = match longest {
+                    Some(n) => function::call("__sized", vec![column, lit(n.to_string())])?,
+                    None => function::tag(column, Type::Varchar),
+                };
+                return Ok(sized.alias_qualified(qualifier.cloned(), field.name()));
+            }
+            Ok(match target {
                 Some(to) if Type::of(field) != *to || is_empty(field) => {
                     function::cast(column, *to).alias_qualified(qualifier.cloned(), field.name())
                 }
                 _ => column,
-            }
+            })
         });
-        Ok(Arc::new(LogicalPlan::Projection(Projection::try_new(exprs.collect(), Arc::clone(input))?)))
+        Ok(Arc::new(LogicalPlan::Projection(Projection::try_new(exprs.collect::<Result<Vec<_>>>()?, Arc::clone(input))?)))
     };
     let inputs = union.inputs.iter().map(cast).collect::<Result<Vec<_>>>()?;
     Ok(Transformed::yes(LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?)))

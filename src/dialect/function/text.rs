@@ -19,7 +19,10 @@ use super::{
     scalar::{Arity, CallTypes, Function, Rows, fail, texts},
     value::canonical,
 };
-use crate::dialect::{collation, types::Type};
+use crate::dialect::{
+    collation,
+    types::{LENGTH, Type},
+};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("split_part", Arity::Exactly(3), varchar, |r| {
@@ -41,6 +44,17 @@ pub(super) const FUNCTIONS: &[Function] = &[
             Ok(Some(usize::try_from(at).ok().and_then(|at| pieces.get(at)).map_or_else(String::new, |p| (*p).to_owned())))
         })
     }),
+    // a text of at most so many characters, which the planner found out
+    Function::new(
+        "__sized",
+        Arity::Exactly(2),
+        |c| {
+            let field = Type::Varchar.field(c.name);
+            let length = c.text(1).map(|n| (LENGTH.to_owned(), n));
+            Ok(Arc::new(field.as_ref().clone().with_metadata(field.metadata().clone().into_iter().chain(length).collect())))
+        },
+        |r| Ok(Arc::new(r.text(0)?)),
+    ),
     // VARCHAR(n) of a cast: what is longer is not cut
     Function::new("__fit", Arity::Exactly(2), varchar, |r| fit(r, false)),
     Function::new("__fit_or_null", Arity::Exactly(2), varchar, |r| fit(r, true)),

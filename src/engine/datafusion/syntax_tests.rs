@@ -208,6 +208,35 @@ async fn values_compare_as_snowflake_compares() {
     }
 }
 
+/// What set operators make of columns that differ: the longest text, the number of a text.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn columns_of_set_operators_meet() {
+    const T: &str = "create table s (a varchar(2)); create table l (a varchar(5));
+        insert into s values ('ab'); insert into l values ('abcde');";
+    for (sql, expected) in [
+        (format!("{T} create table u as select a from l union all select a from s; select a from u order by a"), "ab\nabcde"),
+        (format!("{T} create table u as select a from s union select a from l; select a from u order by a"), "ab\nabcde"),
+        (format!("{T} create table u as select a from s union all select 'abcdefgh'; select a from u order by a"), "ab\nabcdefgh"),
+        (format!("{T} create table u as select upper(a) as a from l union all select a from s; select a from u order by a"), "ABCDE\nab"),
+        ("select 1 as n union all select '2.5'".to_owned(), "1.00000\n2.50000"),
+        ("select 1.5::float as n union all select '2'".to_owned(), "1.5\n2.0"),
+        ("select max(a) = 'D', min(a) over () = 'D' from (select collate('d', 'en-ci') as a) group by a".to_owned(), "true|true"),
+        ("select count(*) from (select 1 as a union all select 2) group by ()".to_owned(), "2"),
+        ("select (1, 2) in ((1, 2), (3, null)), (1, null) in ((1, 2)), (1, 2) not in ((3, null))".to_owned(), "true|NULL|true"),
+    ] {
+        let folder = tempfile::tempdir().expect("temp");
+        let engine = engine(&folder);
+        use crate::engine::Engine;
+        let outcome = script(engine.session().as_mut(), &sql).await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
+        assert_eq!(shown(&outcome), expected, "{sql}");
+    }
+    let folder = tempfile::tempdir().expect("temp");
+    let engine = engine(&folder);
+    use crate::engine::Engine;
+    let error = script(engine.session().as_mut(), "select 1 union all select 'a'").await.expect_err("no number");
+    assert!(error.message.contains("Numeric value 'a' is not recognized"), "{}", error.message);
+}
+
 /// Spellings of Snowflake's that sqlparser does not read, and what it refuses.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn spellings_answer_as_snowflake_answers() {

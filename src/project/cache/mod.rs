@@ -55,7 +55,7 @@ pub struct CacheOptions {
 }
 
 const NAME: &str = "parse_cache.bin";
-const MAGIC: &[u8; 16] = b"segue parse 001\n";
+const MAGIC: &[u8; 16] = b"segue parse 002\n";
 
 type Digest = [u8; 32];
 
@@ -181,7 +181,7 @@ impl Cache {
             if digest(bytes) != segment.digest {
                 return Err(Broken);
             }
-            Reader::new(bytes, known)?.get()
+            decoded(bytes, known)
         };
         let all: Read<Vec<Vec<Yield>>> = segments.par_iter().map(read).collect();
         all.ok().map(|all| all.into_iter().flatten().collect())
@@ -230,15 +230,7 @@ impl Cache {
             let numbers = self.files_of(old).filter_map(|p| index.get(p).copied()).collect();
             segments.push(Segment { files: numbers, names: old.names.clone(), bytes: start..body.len(), digest: old.digest });
         }
-        let written: Vec<Option<Vec<u8>>> = groups
-            .par_iter()
-            .map(|group| {
-                let mut w = Writer::new(state.known);
-                w.number(group.len() as u64);
-                group.iter().for_each(|y| w.put(*y));
-                w.finish()
-            })
-            .collect();
+        let written: Vec<Option<Vec<u8>>> = groups.par_iter().map(|group| encoded(group, state.known)).collect();
         for (group, written) in groups.iter().zip(written) {
             let numbers: Vec<usize> = group.iter().filter_map(|y| index.get(y.file.path()).copied()).collect();
             let Some(written) = written.filter(|_| !numbers.iter().any(|n| files[*n].varies)) else {
@@ -309,6 +301,38 @@ fn salted(salt: u64, value: Option<&str>) -> Digest {
     hash.update([u8::from(value.is_some())]);
     hash.update(value.unwrap_or_default());
     hash.finalize().into()
+}
+
+/// How much of a segment is one piece of work: a single YAML file may describe a whole project.
+const PIECE: usize = 64;
+
+/// A segment in pieces, each with its own list of files; `None` when it names a file that a later load could not find.
+fn encoded(group: &[&Yield], known: &Known) -> Option<Vec<u8>> {
+    let piece = |few: &[&Yield]| {
+        let mut w = Writer::new(known);
+        w.number(few.len() as u64);
+        few.iter().for_each(|y| w.put(*y));
+        w.finish()
+    };
+    let pieces: Vec<Vec<u8>> = group.par_chunks(PIECE).map(piece).collect::<Option<_>>()?;
+    let mut w = Writer::new(known);
+    w.number(pieces.len() as u64);
+    for piece in &pieces {
+        w.number(piece.len() as u64);
+        w.bytes.extend_from_slice(piece);
+    }
+    w.finish()
+}
+
+fn decoded(bytes: &[u8], known: &Known) -> Read<Vec<Yield>> {
+    let mut whole = Reader::new(bytes, known)?;
+    let mut pieces = vec![];
+    for _ in 0..whole.length()? {
+        let length = whole.length()?;
+        pieces.push(whole.take(length)?);
+    }
+    let read: Read<Vec<Vec<Yield>>> = pieces.par_iter().map(|piece| Reader::new(piece, known)?.get()).collect();
+    Ok(read?.into_iter().flatten().collect())
 }
 
 /// `MAGIC`, the header's length and digest, the header, the texts and segments; ranges count from the end of the header.
