@@ -144,7 +144,7 @@ impl TableProvider for FileScan {
 mod tests {
     use std::{collections::HashMap, slice};
 
-    use datafusion::{logical_expr::col, prelude::lit};
+    use datafusion::prelude::{ident, lit};
 
     use super::*;
 
@@ -202,11 +202,11 @@ mod tests {
     #[test]
     fn long_values_wait_for_the_filter() {
         let found = scan(&schema(), vec![]).expect("a scan");
-        let by_id = col("ID").eq(lit(1_i64));
+        let by_id = ident("ID").eq(lit(1_i64));
         assert!(found.reads_late(None, slice::from_ref(&by_id)));
         assert!(found.reads_late(Some(&vec![0, 2]), slice::from_ref(&by_id)));
         assert!(!found.reads_late(Some(&vec![0, 1]), slice::from_ref(&by_id)), "short ones only");
         assert!(!found.reads_late(None, &[]), "nothing to wait for");
-        assert!(!found.reads_late(Some(&vec![0, 2]), &[by_id, col("PAYLOAD").is_not_null()]), "asked for by the filter");
+        assert!(!found.reads_late(Some(&vec![0, 2]), &[by_id, ident("PAYLOAD").is_not_null()]), "asked for by the filter");
     }
 }

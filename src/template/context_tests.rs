@@ -165,7 +165,11 @@ fn references_and_values() {
         ("{{ dates_in_range('2025-03-01', in_fmt='%Y-%m-%d', out_fmt='%d.%m.') }}", "['01.03.']"),
         ("{{ partition_range('20250101,20250102') }} {{ dbt.partition_range(20250103) }}", "['20250101', '20250102'] ['20250103']"),
         ("{{ py_current_timestring() | length }}", "20"),
-        ("{% set f = modules.datetime.datetime.strptime %}{{ f('1', '%d').day }}", "1"),
+        (
+            "{% set f = modules.datetime.datetime.strptime %}{{ f('7', '%d') }} {{ f('202503', '%Y%m') }}",
+            "1900-01-07 00:00:00 2025-03-01 00:00:00",
+        ),
+        ("{{ convert_datetime('13:05', '%H:%M') }} {{ convert_datetime('2024-060', '%Y-%j') }}", "1900-01-01 13:05:00 2024-02-29 00:00:00"),
         ("{{ dbt_version }} {{ run_started_at.strftime('%Y-%m-%d') }} {{ run_started_at }}", "1.11.0 1970-01-01 1970-01-01 00:00:00+00:00"),
     ] {
         check(template, expect);
@@ -276,7 +280,10 @@ fn faults_have_exact_places() {
         ("{{ helo() }}", "template/undefined `helo` is undefined @models/m.sql helo"),
         ("{{ ref(1) }}", "template/type `ref` needs the name of a model as a string, not `int` @models/m.sql ref(1)"),
         ("{{ run_query('boom') }}", "template/query a query of the template failed: no such table @builtin/queries.sql adapter.execute"),
-        ("{{ convert_datetime('soon', '%Y') }}", "template/raised the date 'soon' does not match the format '%Y' @<builtin>"),
+        (
+            "{{ convert_datetime('soon', '%Y') }}",
+            "template/raised the date 'soon' does not match the format '%Y' @builtin/calendar.sql try_or_compiler_error(message, modules.datetime.datetime.strptime, (date_str | string).strip(), date_fmt)",
+        ),
         ("{{ outer() }}", "template/raised broken on purpose @macros/m.sql exceptions.raise_compiler_error"),
         ("{{ loops() }}", "template/recursion macros call each other more than 200 deep @macros/m.sql loops()"),
         ("{{ config.require('z') }}", "template/config `m` needs the configuration `z` @models/m.sql config.require"),

@@ -359,7 +359,7 @@ fn unite_inputs(union: Union) -> Result<Transformed<LogicalPlan>> {
             let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
             if let Some(longest) = longest.filter(|longest| *longest != length(field)) {
                 let sized = match longest {
-                    Some(n) => function::call("__sized", vec![column, lit(n.to_string())])?,
+                    Some(n) => function::call("__sized", vec![column, lit(n as i64)])?,
                     None => function::tag(column, Type::Varchar),
                 };
                 return Ok(sized.alias_qualified(qualifier.cloned(), field.name()));

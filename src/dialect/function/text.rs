@@ -44,20 +44,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
             Ok(Some(usize::try_from(at).ok().and_then(|at| pieces.get(at)).map_or_else(String::new, |p| (*p).to_owned())))
         })
     }),
-    // a text of at most so many characters, which the planner found out
-    Function::new(
-        "__sized",
-        Arity::Exactly(2),
-        |c| {
-            let field = Type::Varchar.field(c.name);
-            let length = c.text(1).map(|n| (LENGTH.to_owned(), n));
-            Ok(Arc::new(field.as_ref().clone().with_metadata(field.metadata().clone().into_iter().chain(length).collect())))
-        },
-        |r| Ok(Arc::new(r.text(0)?)),
-    ),
+    // a text of at most so many characters, as the planner found out
+    Function::new("__sized", Arity::Exactly(2), sized, |r| Ok(Arc::new(r.text(0)?))),
     // VARCHAR(n) of a cast: what is longer is not cut
-    Function::new("__fit", Arity::Exactly(2), varchar, |r| fit(r, false)),
-    Function::new("__fit_or_null", Arity::Exactly(2), varchar, |r| fit(r, true)),
+    Function::new("__fit", Arity::Exactly(2), sized, |r| fit(r, false)),
+    Function::new("__fit_or_null", Arity::Exactly(2), sized, |r| fit(r, true)),
     Function::new("strtok", Arity::Between(1, 3), varchar, |r| {
         let (text, delimiters) = (r.text(0)?, delimiters(r)?);
         let parts = if r.args.len() > 2 { Some(r.integers(2)?) } else { None };
@@ -140,6 +131,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
         })
     }),
 ];
+
+/// A text whose length the second argument tells, a literal: a table that is made of it keeps that.
+fn sized(call: &CallTypes) -> Result<FieldRef> {
+    let field = collation::tagged(Type::Varchar.field(call.name), call.collation.as_deref());
+    let length = call.integer(1).map(|n| (LENGTH.to_owned(), n.to_string()));
+    Ok(Arc::new(field.as_ref().clone().with_metadata(field.metadata().clone().into_iter().chain(length).collect())))
+}
 
 fn fit(r: &Rows, lenient: bool) -> Result<ArrayRef> {
     let (text, lengths) = (r.text(0)?, r.integers(1)?);

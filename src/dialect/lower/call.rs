@@ -373,6 +373,20 @@ fn rewrite(name: &str, mut c: Call) -> Result<Expr, SqlError> {
             if c.function.over.is_some() && !c.distinct {
                 return Ok(aggregate::ordered_window(c, "__array_agg_over"));
             }
+            // distinct values are sorted when they are together: two orders of the same values are two arrays
+            let sorted = match c.order_by.as_slice() {
+                [] => None,
+                [key] if c.distinct && key.expr == c.args[0] => {
+                    let ascending = key.options.asc != Some(false);
+                    Some([ascending, key.options.nulls_first.unwrap_or(!ascending)])
+                }
+                _ if c.distinct => return Err(SqlError::new("sql/arguments", "`ARRAY_AGG(DISTINCT ...)` is ordered by what it collects")),
+                _ => None,
+            };
+            if sorted.is_some() {
+                c.order_by.clear();
+                c.function.within_group.clear();
+            }
             c.order_inside();
             let value = c.args[0].clone();
             let has_own_filter = c.function.filter.take();
@@ -383,7 +397,14 @@ fn rewrite(name: &str, mut c: Call) -> Result<Expr, SqlError> {
                     None => not_null,
                 }));
             }
-            function("__list_to_array", vec![c.named("array_agg")])
+            let collected = function("__list_to_array", vec![c.named("array_agg")]);
+            match sorted {
+                Some(flags) => {
+                    let flags = flags.into_iter().map(|f| Expr::Value(Value::Boolean(f).into()));
+                    function("array_sort", std::iter::once(collected).chain(flags).collect())
+                }
+                None => collected,
+            }
         }
         "array_unique_agg" => {
             c.arity(name, 1..=1)?;

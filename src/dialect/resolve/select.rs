@@ -33,6 +33,7 @@ impl Resolver<'_> {
                 super::subquery::quantified(expr)?;
                 super::subquery::tuples_in(expr)?;
                 super::subquery::exists_as_value(expr)?;
+                super::subquery::in_as_value(expr)?;
             }
         }
         for condition in [&mut select.selection, &mut select.having, &mut select.qualify].into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! Subqueries in forms that the planner has no plan for: EXISTS as a value, tuples IN a subquery, and comparisons with ANY
+//! Subqueries in forms that the planner has no plan for: EXISTS and IN as values, tuples IN a subquery, and comparisons with ANY
 //! and ALL of a subquery, which it plans wrongly.
 
 use std::ops::ControlFlow;
@@ -60,17 +60,17 @@ pub(super) fn quantified(expr: &mut Expr) -> Result<(), SqlError> {
                 *e = Expr::InSubquery { expr: left, subquery: query, negated: !any };
                 return Ok(());
             }
-            (B::Eq, false) => "(__X = (select min(\"V\") from __Q) and __X = (select max(\"V\") from __Q))".to_owned(),
-            (B::NotEq, true) => "(__X <> (select min(\"V\") from __Q) or __X <> (select max(\"V\") from __Q))".to_owned(),
-            (op @ (B::Gt | B::GtEq), any) => format!("__X {op} (select {}(\"V\") from __Q)", if any { "min" } else { "max" }),
-            (op @ (B::Lt | B::LtEq), any) => format!("__X {op} (select {}(\"V\") from __Q)", if any { "max" } else { "min" }),
+            (B::Eq, false) => "(__X = (select min(\"__V\") from __Q) and __X = (select max(\"__V\") from __Q))".to_owned(),
+            (B::NotEq, true) => "(__X <> (select min(\"__V\") from __Q) or __X <> (select max(\"__V\") from __Q))".to_owned(),
+            (op @ (B::Gt | B::GtEq), any) => format!("__X {op} (select {}(\"__V\") from __Q)", if any { "min" } else { "max" }),
+            (op @ (B::Lt | B::LtEq), any) => format!("__X {op} (select {}(\"__V\") from __Q)", if any { "max" } else { "min" }),
             (op, _) => return Err(SqlError::unsupported(format!("`{op}` with ANY or ALL"))),
         };
         // what decides alone, and what an empty subquery answers
         let decides = if any { condition.clone() } else { format!("not ({condition})") };
         let text = format!(
             "case when {decides} then {any} when (select count(*) from __Q) = 0 then {} \
-             when (select count(*) - count(\"V\") from __Q) > 0 then null else {condition} end",
+             when (select count(*) - count(\"__V\") from __Q) > 0 then null else {condition} end",
             !any
         );
         let mut filled = parse::parse_expression(&text)?;
@@ -80,7 +80,26 @@ pub(super) fn quantified(expr: &mut Expr) -> Result<(), SqlError> {
     })
 }
 
-/// Puts a value where `__X` stands and a query, with its column named `V`, where `__Q` does.
+/// `x IN (SELECT ...)` among the columns of a SELECT: whether the subquery has such a value, NULL where it cannot be told.
+pub(super) fn in_as_value(expr: &mut Expr) -> Result<(), SqlError> {
+    outside_queries(expr, &mut |e| {
+        let Expr::InSubquery { expr: value, subquery, negated } = e else { return Ok(()) };
+        if matches!(value.as_ref(), Expr::Tuple(_)) {
+            return Err(SqlError::unsupported("a tuple IN a subquery among the columns of a SELECT").help("compare it in WHERE, or join"));
+        }
+        let text = format!(
+            "case when (select count(*) from __Q where \"__V\" = __X) > 0 then {} when (select count(*) from __Q) = 0 then {negated} \
+             when __X is null or (select count(*) - count(\"__V\") from __Q) > 0 then null else {negated} end",
+            !*negated
+        );
+        let mut filled = parse::parse_expression(&text)?;
+        let _ = filled.visit(&mut Blanks { value, query: subquery });
+        *e = Expr::Nested(Box::new(filled));
+        Ok(())
+    })
+}
+
+/// Puts a value where `__X` stands and a query, with its column named `__V`, where `__Q` does.
 struct Blanks<'a> {
     value: &'a Expr,
     query: &'a Query,
@@ -100,7 +119,7 @@ impl VisitorMut for Blanks<'_> {
         if let TableFactor::Table { name, .. } = factor
             && name.to_string() == "__Q"
         {
-            let columns = vec![TableAliasColumnDef { name: quoted("V"), data_type: None }];
+            let columns = vec![TableAliasColumnDef { name: quoted("__V"), data_type: None }];
             let alias = TableAlias { explicit: true, name: quoted("__Q"), columns, at: None };
             let subquery = Box::new(self.query.clone());
             *factor = TableFactor::Derived { lateral: false, subquery, alias: Some(alias), sample: None };

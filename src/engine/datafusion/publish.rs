@@ -196,6 +196,7 @@ fn evolved(relation: &RelationName, current: &SchemaRef, new: &SchemaRef, rule: 
     let has = |schema: &SchemaRef, name: &str| schema.fields().iter().any(|f| f.name() == name);
     let added: Vec<Arc<Field>> = new.fields().iter().filter(|f| !has(current, f.name())).cloned().collect();
     let missing: Vec<Arc<Field>> = current.fields().iter().filter(|f| !has(new, f.name())).cloned().collect();
+    let current = &widened(current, new);
     let names = |fields: &[Arc<Field>]| fields.iter().map(|f| format!("`{}`", f.name())).collect::<Vec<_>>().join(", ");
     match rule {
         OnSchemaChange::Ignore if !missing.is_empty() => {
@@ -220,6 +221,19 @@ fn evolved(relation: &RelationName, current: &SchemaRef, new: &SchemaRef, rule: 
             Ok(Arc::new(Schema::new(kept.chain(added).collect::<Vec<_>>())))
         }
     }
+}
+
+/// Texts of the table become as long as those of the query, if these may be longer (`expand_target_column_types` of dbt).
+fn widened(current: &SchemaRef, new: &SchemaRef) -> SchemaRef {
+    let fields = current.fields().iter().map(|f| {
+        let rules = ColumnRules::of(f);
+        let (Some(has), Ok(comes)) = (rules.length, new.field_with_name(f.name())) else { return f.clone() };
+        match ColumnRules::of(comes).length {
+            Some(wanted) if wanted <= has => f.clone(),
+            length => Arc::new(ColumnRules { length, ..rules }.apply(f)),
+        }
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 /// The plan with exactly the columns of `schema`, in its order and types; NULL where the plan has none.

@@ -2,7 +2,10 @@
 
 use std::{cmp::Ordering, fmt::Write};
 
-use chrono::{DateTime, Datelike, Duration, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Timelike, Utc, format::StrftimeItems};
+use chrono::{
+    DateTime, Datelike, Duration, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Timelike, Utc,
+    format::{Parsed, StrftimeItems},
+};
 use chrono_tz::Tz;
 
 use super::super::jinja::{Args, Eval, Expect, Fault, Machine, Object, Value, ast::Operator, display};
@@ -130,14 +133,38 @@ fn calendar_day(y: i64, m: i64, d: i64) -> Eval<NaiveDate> {
         .ok_or_else(|| Fault::kind(format!("there is no day {y}-{m}-{d}")))
 }
 
+/// What the format leaves out is that of the first of January 1900, as in Python.
 fn parse(text: &str, format: &str) -> Eval<NaiveDateTime> {
     // Python's %f is microseconds
     let chrono_format = format.replace(".%f", "%.f").replace("%f", "%6f");
-    NaiveDateTime::parse_from_str(text, &chrono_format)
-        .or_else(|_| NaiveDate::parse_from_str(text, &chrono_format).map(|d| d.and_time(NaiveTime::MIN)))
-        // months without a day, as Python allows
-        .or_else(|_| NaiveDate::parse_from_str(&format!("{text} 01"), &format!("{chrono_format} %d")).map(|d| d.and_time(NaiveTime::MIN)))
-        .map_err(|_| Fault::kind(format!("`{text}` does not match the format `{format}`")))
+    let mut parsed = Parsed::new();
+    let wrong = || Fault::kind(format!("`{text}` does not match the format `{format}`"));
+    chrono::format::parse(&mut parsed, text, StrftimeItems::new(&chrono_format)).map_err(|_| wrong())?;
+    if let Ok(stamp) = parsed.to_naive_datetime_with_offset(0) {
+        return Ok(stamp);
+    }
+    let day = parsed.to_naive_date().or_else(|_| {
+        let has_year = parsed.year().is_some() || parsed.year_mod_100().is_some();
+        if !has_year {
+            parsed.set_year(1900)?;
+        }
+        if parsed.month().is_none() && parsed.ordinal().is_none() {
+            parsed.set_month(1)?;
+        }
+        if parsed.day().is_none() && parsed.ordinal().is_none() {
+            parsed.set_day(1)?;
+        }
+        parsed.to_naive_date()
+    });
+    let time = match (parsed.hour_div_12(), parsed.hour_mod_12(), parsed.minute()) {
+        (None, None, None) => NaiveTime::MIN,
+        (_, _, None) => {
+            let _ = parsed.set_minute(0);
+            parsed.to_naive_time().map_err(|_| wrong())?
+        }
+        _ => parsed.to_naive_time().map_err(|_| wrong())?,
+    };
+    Ok(day.map_err(|_| wrong())?.and_time(time))
 }
 
 fn iso(text: &str) -> Eval<NaiveDateTime> {
