@@ -19,6 +19,9 @@ mod rows;
 pub mod settings;
 pub mod spotify_api;
 
+use std::sync::Arc;
+
+use crate::engine::{EngineError, FilesInPlace};
 use async_trait::async_trait;
 use datafusion::arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
 pub use raw::{RawResponse, raw_from_batch, raw_schema, raw_to_batch};
@@ -64,8 +67,38 @@ pub trait Adapter: Send + Sync {
         None
     }
 
+    /// Whether [`Adapter::schema`] has all columns; where they are inferred, the first look tells them.
+    fn is_settled(&self) -> bool {
+        true
+    }
+
+    /// Of files that are not copied. Nothing is fetched then.
+    fn in_place(&self) -> Option<Arc<dyn InPlace>> {
+        None
+    }
+
     /// Pure: the same responses always give the same rows. Never called by adapters that fetch rows.
     fn parse(&self, responses: &[RawResponse]) -> Parsed;
+}
+
+/// Files that are read where they lie: a look tells which they are.
+#[async_trait]
+pub trait InPlace: FilesInPlace {
+    /// `layout` is what the last look gave; `None` where columns are to be inferred anew.
+    async fn look(&self, layout: Option<&str>) -> Result<Listed, IngestError>;
+}
+
+/// The answer to [`InPlace::look`].
+#[derive(Clone, Debug)]
+pub struct Listed {
+    pub schema: SchemaRef,
+    /// `FILE, SIZE, MODIFIED, VERSION`
+    pub files: RecordBatch,
+    pub bytes: u64,
+    /// Another text with every change of the files, of the columns and of how files are read.
+    pub version: String,
+    /// What the next look and every reading need to know.
+    pub layout: String,
 }
 
 /// What has landed, in `<table>__files`: a commit's part of it stands in its position until the ledger has it.
@@ -154,3 +187,9 @@ impl std::fmt::Display for IngestError {
 }
 
 impl std::error::Error for IngestError {}
+
+impl From<IngestError> for EngineError {
+    fn from(e: IngestError) -> Self {
+        Self { help: e.help, transient: e.transient, ..Self::new(e.code, e.message) }
+    }
+}

@@ -54,6 +54,9 @@ async fn ingest(task: &Task, progress: &mut Progress) -> Result<Status, Diagnost
             Diagnostic::error("ingest/no-adapter", format!("the source `{}` has no adapter", node.name)).at(whole(node), "")
         })?;
     let adapter = (task.context.deps.adapters)(node, config)?;
+    if let Some(files) = adapter.in_place() {
+        return super::in_place::list(task, progress, config, files, table).await;
+    }
     let follow = task.context.options.follow;
     let cx = FetchContext { now: task.context.options.now, keys: keys(task, config).await?, follow };
     let mut lane = Lane::open(task, config, adapter, table).await?;

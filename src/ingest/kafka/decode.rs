@@ -83,9 +83,14 @@ impl Layout {
         self.names.contains(field) || self.names.contains(&field.to_uppercase())
     }
 
+    /// The first messages have still to tell the columns.
+    pub fn is_open(&self) -> bool {
+        self.inferred && self.columns.own.is_empty()
+    }
+
     /// Whether fields of messages may become columns now.
     fn grows(&self, unknown: Unknown) -> bool {
-        (self.inferred && self.columns.own.is_empty()) || (unknown == Unknown::Evolve && !self.columns.is_payload())
+        self.is_open() || (unknown == Unknown::Evolve && !self.columns.is_payload())
     }
 
     fn with(&self, new: IndexMap<String, ColumnType>, settings: &KafkaSettings) -> Result<Self, IngestError> {

@@ -72,6 +72,10 @@ impl Adapter for KafkaAdapter {
         self.inner.layout.read().schema()
     }
 
+    fn is_settled(&self) -> bool {
+        !self.inner.layout.read().is_open()
+    }
+
     fn partition_by(&self) -> Vec<String> {
         self.inner.settings.partition_by.clone()
     }
@@ -155,7 +159,7 @@ impl Inner {
         parsed.rejected.splice(0..0, lost);
         let columns = layout.frozen();
         *self.layout.write() = layout;
-        let position = Position { topic: position.topic, offsets, columns };
+        let position = Position { topic: position.topic, offsets, marks: reader.marks().clone(), columns };
         Ok(Some(Fetched { what: FetchedContent::Rows(parsed), position: position.write() }))
     }
 }
