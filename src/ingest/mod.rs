@@ -7,6 +7,7 @@
 
 pub mod chart;
 pub mod columns;
+mod fields;
 pub mod file;
 pub mod http;
 pub mod kafka;
@@ -51,6 +52,9 @@ pub trait Adapter: Send + Sync {
     /// Called again with the new position until it says `None`. An error that trying again could mend is transient;
     /// retries of single requests are the adapter's own.
     async fn fetch(&self, position: Option<&str>, cx: &FetchContext) -> Result<Option<Fetched>, IngestError>;
+
+    /// What a fetch gave up to `position` is in the table. The next fetch may have begun before that.
+    async fn committed(&self, _position: &str) {}
 
     /// What a person should know beside the rows, after a fetch: how far behind the table is.
     fn status(&self) -> Option<String> {

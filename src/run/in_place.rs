@@ -1,10 +1,11 @@
 //! A source whose files are read where they lie: its step in a run is a look at which files there are. Nothing is copied; when the
 //! list is another one than before, whatever reads the source is stale.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::{
-    event::{Event, LogLevel, Status},
+    event::Status,
+    ingest::again,
     step::{Progress, Task},
 };
 use crate::{
@@ -47,13 +48,9 @@ async fn look(
     let context = &task.context;
     let known = context.catalog.find(context.deps.engine.as_ref(), table).await.map_err(|e| of_engine(config, e))?;
     let layout = known.as_ref().and_then(|k| k.properties.get(LAYOUT)).filter(|_| !anew);
-    let again = |e: &dyn std::fmt::Display, pause: Duration| {
-        let message = format!("{}: {e}; trying again in {:.1} s", task.node.name, pause.as_secs_f64());
-        context.send(Event::Log { level: LogLevel::Warn, node: Some(Arc::clone(&task.label)), message });
-    };
     let retry = &context.options.retry;
     let look = || files.look(layout.map(String::as_str));
-    let listed = retry.run(&context.cancel, look, |e: &IngestError, pause| again(e, pause)).await.map_err(|e| of_files(config, e))?;
+    let listed = retry.run(&context.cancel, look, |e: &IngestError, pause| again(task, e, pause)).await.map_err(|e| of_files(config, e))?;
     let count = listed.files.num_rows();
     let summary = format!("{count} {} in place", if count == 1 { "file" } else { "files" });
     progress.metrics.insert("files".into(), count.into());
@@ -69,7 +66,8 @@ async fn look(
     let comment = super::materialize::comments(task).0;
     let attachment = Attachment { table: table.clone(), schema, files, version, comment, properties: properties.clone() };
     let attach = || context.deps.engine.attach(attachment.clone());
-    let attached = retry.run(&context.cancel, attach, |e: &EngineError, pause| again(e, pause)).await.map_err(|e| of_engine(config, e))?;
+    let attached =
+        retry.run(&context.cancel, attach, |e: &EngineError, pause| again(task, e, pause)).await.map_err(|e| of_engine(config, e))?;
     context.catalog.record(table, RelationKind::Table, &attached.version, properties);
     context.catalog.forget(&table.with_suffix("__files"));
     progress.message = summary;

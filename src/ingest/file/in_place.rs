@@ -7,7 +7,7 @@
 use std::{
     collections::{HashSet, VecDeque},
     io::{Cursor, Read},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use async_trait::async_trait;
@@ -22,7 +22,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::{
-    runtime::Handle,
+    runtime::{Handle, Runtime},
     sync::mpsc,
     task::{JoinHandle, spawn_blocking},
 };
@@ -68,6 +68,14 @@ const ROWS_AT_ONCE: usize = 4 << 20;
 /// Objects asked for at the same time by one share, and how small they have to be.
 const AHEAD: usize = 8;
 const SMALL: u64 = 4 << 20;
+
+/// Where files are waited for. A query may end while one of its shares still waits, and with it the runtime that it ran on; a
+/// thread that waits on that one then would fall.
+fn outside() -> Handle {
+    static OUTSIDE: OnceLock<Option<Runtime>> = OnceLock::new();
+    let make = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().thread_name("files in place").build().ok();
+    OUTSIDE.get_or_init(make).as_ref().map_or_else(Handle::current, |runtime| runtime.handle().clone())
+}
 
 pub struct FolderInPlace {
     reader: Arc<Reader>,
@@ -240,7 +248,7 @@ impl FilesInPlace for FolderInPlace {
             Ok(layout) => Arc::new(layout),
             Err(e) => return Box::pin(futures::stream::iter([Err(e.into())])),
         };
-        let handle = Handle::current();
+        let handle = outside();
         let (to, from) = mpsc::channel(2);
         let names: Vec<String> = wanted.iter().map(|place| schema.field(*place).name().clone()).collect();
         let only = (!layout.columns.is_payload()).then(|| Arc::new(names.iter().map(|name| name.to_uppercase()).collect::<HashSet<_>>()));

@@ -63,6 +63,7 @@ pub struct Reader {
     follow: bool,
     lost: Vec<Rejected>,
     told: Offsets,
+    ended: bool,
 }
 
 const POLL: Duration = Duration::from_millis(100);
@@ -85,6 +86,7 @@ impl Reader {
             follow,
             lost: vec![],
             told: Offsets::new(),
+            ended: false,
         };
         let starts = match (first, settings.start) {
             (true, Start::At(at)) => reader.offsets_at(&partitions, at.timestamp_millis())?,
@@ -140,6 +142,15 @@ impl Reader {
 
     pub fn offsets(&self) -> &Offsets {
         &self.next
+    }
+
+    /// A bounded ingest is over; the next one looks at the watermarks again.
+    pub fn end(&mut self) {
+        self.ended = !self.follow;
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.ended
     }
 
     pub fn follows(&self) -> bool {

@@ -361,13 +361,21 @@ async fn credentials_reach_the_broker_and_its_refusal_the_user() {
                 stream.read_exact(&mut body)?;
                 Ok((stream.try_clone()?, body))
             };
-            // the handshake names the mechanism; its answer has the request's number, no error, and one mechanism
-            let Ok((mut back, request)) = frame() else { continue };
-            let mut answer = request[4..8].to_vec();
-            answer.extend([0, 0, 0, 0, 0, 1, 0, 5]);
-            answer.extend(b"PLAIN");
-            let _ = back.write_all(&[&(answer.len() as u32).to_be_bytes()[..], &answer].concat());
-            hearing.lock().extend(request);
+            // what it can: the versions of the handshake (17) and of this question (18), in their oldest forms
+            let versions = [&[0, 0, 0, 2, 0, 17, 0, 0, 0, 0, 0, 18, 0, 0, 0, 0][..], &[0, 0, 0, 0, 0, 1, 0, 5], b"PLAIN"];
+            let mut is_named = false;
+            while let (false, Ok((mut back, request))) = (is_named, frame()) {
+                is_named = request[1] == 17;
+                let body = match (request[1], request[3]) {
+                    (18, 0) => [&[0, 0], versions[0]].concat(),
+                    // of a newer form: an error that says to ask in the oldest
+                    (18, _) => [&[0, 35], versions[0]].concat(),
+                    _ => [versions[1], versions[2]].concat(),
+                };
+                let answer = [&request[4..8], &body].concat();
+                let _ = back.write_all(&[&(answer.len() as u32).to_be_bytes()[..], &answer].concat());
+                hearing.lock().extend(request);
+            }
             if let Ok((_, secret)) = frame() {
                 hearing.lock().extend(secret);
             }
