@@ -55,7 +55,7 @@ async fn look(
     let summary = format!("{count} {} in place", if count == 1 { "file" } else { "files" });
     progress.metrics.insert("files".into(), count.into());
     progress.metrics.insert("bytes".into(), listed.bytes.into());
-    let is_same = known.is_some_and(|k| k.version == listed.version && k.properties.get(LAYOUT).is_some());
+    let is_same = known.is_some_and(|k| k.version == listed.version && k.properties.contains_key(LAYOUT));
     if is_same && !anew {
         progress.message = format!("nothing new, {summary}");
         return Ok(Status::NoOp);

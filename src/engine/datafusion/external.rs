@@ -197,7 +197,7 @@ impl TableProvider for External {
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DfResult<Vec<TableProviderFilterPushDown>> {
         let told = self.told();
-        let of = |filter: &&Expr| match filter.column_refs().iter().all(|c| told.iter().any(|name| *name == c.name)) {
+        let of = |filter: &&Expr| match filter.column_refs().iter().all(|c| told.contains(&c.name)) {
             true => TableProviderFilterPushDown::Inexact,
             false => TableProviderFilterPushDown::Unsupported,
         };

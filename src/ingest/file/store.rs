@@ -190,9 +190,7 @@ impl Store {
             }
             Place::Bucket { name, prefix } => {
                 found.key = ObjectPath::parse(file.name.strip_prefix(&format!("s3://{name}/"))?).ok()?;
-                if found.key.prefix_match(prefix).is_none() {
-                    return None;
-                }
+                let _below = found.key.prefix_match(prefix)?;
             }
         }
         Some(found)

@@ -367,12 +367,12 @@ async fn credentials_reach_the_broker_and_its_refusal_the_user() {
             while let (false, Ok((mut back, request))) = (is_named, frame()) {
                 is_named = request[1] == 17;
                 let body = match (request[1], request[3]) {
-                    (18, 0) => [&[0, 0], versions[0]].concat(),
+                    (18, 0) => [&[0, 0][..], versions[0]].concat(),
                     // of a newer form: an error that says to ask in the oldest
-                    (18, _) => [&[0, 35], versions[0]].concat(),
+                    (18, _) => [&[0, 35][..], versions[0]].concat(),
                     _ => [versions[1], versions[2]].concat(),
                 };
-                let answer = [&request[4..8], &body].concat();
+                let answer = [&request[4..8], body.as_slice()].concat();
                 let _ = back.write_all(&[&(answer.len() as u32).to_be_bytes()[..], &answer].concat());
                 hearing.lock().extend(request);
             }
