@@ -342,3 +342,50 @@ fn properties_are_the_clients_own() {
         assert!(told.len() == 1 && told[0].starts_with(expect), "{told:?}");
     }
 }
+
+/// A broker that asks who is there, hears how that will be proven, and hangs up.
+#[tokio::test]
+async fn properties_reach_the_broker_and_its_refusal_the_user() {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let heard = std::sync::Arc::new(Mutex::new(Vec::<u8>::new()));
+    let hearing = std::sync::Arc::clone(&heard);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut frame = || -> std::io::Result<(std::net::TcpStream, Vec<u8>)> {
+                let mut size = [0; 4];
+                stream.read_exact(&mut size)?;
+                let mut body = vec![0; u32::from_be_bytes(size).min(1 << 16) as usize];
+                stream.read_exact(&mut body)?;
+                Ok((stream.try_clone()?, body))
+            };
+            // what it can: the versions of the handshake (17) and of this question (18), in their oldest forms
+            let versions = [&[0, 0, 0, 2, 0, 17, 0, 0, 0, 0, 0, 18, 0, 0, 0, 0][..], &[0, 0, 0, 0, 0, 1, 0, 5], b"PLAIN"];
+            let mut is_named = false;
+            while let (false, Ok((mut back, request))) = (is_named, frame()) {
+                is_named = request[1] == 17;
+                let body = match (request[1], request[3]) {
+                    (18, 0) => [&[0, 0][..], versions[0]].concat(),
+                    // of a newer form: an error that says to ask in the oldest
+                    (18, _) => [&[0, 35][..], versions[0]].concat(),
+                    _ => [versions[1], versions[2]].concat(),
+                };
+                let answer = [&request[4..8], body.as_slice()].concat();
+                let _ = back.write_all(&[&(answer.len() as u32).to_be_bytes()[..], &answer].concat());
+                hearing.lock().extend(request);
+            }
+        }
+    });
+    let properties = json!({
+        "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", "sasl.username": "alice", "sasl.password": "wonder",
+        "client.id": "jukebox",
+    });
+    let settings = json!({"brokers": address.to_string(), "topic": "events", "timeout_s": 5, "properties": properties});
+    let error = adapter_of(settings).fetch(None, &FetchContext::default()).await.expect_err("refused");
+    assert!(["ingest/not-authenticated", "ingest/unreachable"].contains(&error.code), "{} {error}", error.code);
+    assert!(!error.message.contains("wonder"), "{error}");
+    let heard = String::from_utf8_lossy(&heard.lock()).into_owned();
+    assert!(heard.contains("PLAIN") && heard.contains("jukebox"), "{heard:?}");
+}
