@@ -1,6 +1,7 @@
 //! What commands share: the loaded project, the opened engine, the runtime, the chosen nodes.
 
 use std::{
+    collections::HashMap,
     path::PathBuf,
     sync::{
         Arc,
@@ -14,6 +15,7 @@ use tokio::runtime::{Handle, Runtime};
 
 use super::{
     args::Selecting,
+    command::adapters,
     config::Config,
     crossing,
     message::{self, Failure},
@@ -22,12 +24,12 @@ use super::{
 use crate::{
     diagnostic::{Diagnostic, Diagnostics},
     engine::{
-        Engine,
+        Engine, EngineError, Externals, FilesInPlace,
         datafusion::{LocalEngine, LocalOptions},
         snowflake::SnowflakeEngine,
     },
     graph::{IndirectSelection, Node, Selection, SelectionArgs, select},
-    names::{ResourceType, nearest},
+    names::{RelationName, ResourceType, nearest},
     project::{self, LoadOptions, Project},
     run::{Introspection, ProjectSource},
     template::Rows,
@@ -178,8 +180,36 @@ pub(super) fn local(project: &Project) -> Result<LocalEngine, Failure> {
         memory_limit: profile.memory_limit.map(|b| usize::try_from(b).unwrap_or(usize::MAX)),
         user: user(),
     };
-    LocalEngine::open(&project.root, &options)
-        .map_err(|e| Failure::from(message::of_engine(e).at(profile.place.clone(), "the warehouse of this target")))
+    let engine = LocalEngine::open(&project.root, &options)
+        .map_err(|e| Failure::from(message::of_engine(e).at(profile.place.clone(), "the warehouse of this target")))?;
+    Ok(match externals(project) {
+        Some(externals) => engine.with_externals(externals),
+        None => engine,
+    })
+}
+
+/// How the files of sources that are read in place are read; made when one is asked for, for that may take a look at credentials.
+fn externals(project: &Project) -> Option<Arc<Externals>> {
+    let is_external = |n: &&Node| {
+        let adapter = n.source.as_ref().and_then(|s| s.adapter.as_ref());
+        adapter.is_some_and(|a| a.settings.get("external").is_some_and(|e| !matches!(e, Json::Null | Json::Bool(false))))
+    };
+    let nodes: HashMap<RelationName, Node> =
+        project.graph.nodes().filter(is_external).filter_map(|n| Some((n.relation.clone()?, n.clone()))).collect();
+    let adapters = adapters(project);
+    (!nodes.is_empty()).then(|| -> Arc<Externals> {
+        Arc::new(move |relation| {
+            let node = nodes.get(relation)?;
+            let config = node.source.as_ref()?.adapter.as_ref()?;
+            match adapters(node, config) {
+                Ok(adapter) => Some(Ok(adapter.in_place()? as Arc<dyn FilesInPlace>)),
+                Err(fault) => {
+                    let notes = vec![format!("its files are read in place, as {} says", config.place)];
+                    Some(Err(EngineError { help: fault.help, notes, ..EngineError::new(fault.code, fault.message) }))
+                }
+            }
+        })
+    })
 }
 
 /// Who runs segue, as an identifier: what CURRENT_USER says.

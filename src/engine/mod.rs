@@ -5,6 +5,7 @@
 
 pub mod crossing;
 pub mod datafusion;
+mod external;
 pub mod snowflake;
 pub mod value;
 
@@ -12,6 +13,7 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use ::datafusion::arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
 use async_trait::async_trait;
+pub use external::{Attachment, Externals, FilesInPlace, LAYOUT, ListedFile};
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
@@ -102,6 +104,13 @@ pub trait Engine: Send + Sync {
     /// Adds landed rows and the new position to a landing table in one commit. When the table already records
     /// `landing.sequence` (or a later one) nothing happens: the commit was made before a crash.
     async fn land(&self, landing: Landing) -> Result<Published, EngineError>;
+
+    /// Makes a relation of files that are read where they lie, or tells which they are by now.
+    async fn attach(&self, attachment: Attachment) -> Result<Published, EngineError> {
+        let message = format!("this engine cannot read the files of {} in place", attachment.table);
+        Err(EngineError::new("engine/unsupported", message)
+            .help("without `external: true` they are copied into a table; `+engine: datafusion` on the source reads them in place locally"))
+    }
 
     /// What the statements of this invocation took, where the warehouse keeps account of it.
     async fn costs(&self) -> Result<Vec<StatementCost>, EngineError> {

@@ -14,6 +14,7 @@ use serde_json::Value as Json;
 use crate::{
     ingest::{
         IngestError,
+        fields::FieldPlaces,
         rows::{Cell, RowBuilder, canonical, column, semi_structured, timestamp},
         settings::Settings,
     },
@@ -44,6 +45,7 @@ pub struct Columns {
     pub partitions: Vec<Column>,
     whole: bool,
     schema: SchemaRef,
+    fields: FieldPlaces,
 }
 
 impl std::fmt::Display for ColumnType {
@@ -138,16 +140,26 @@ impl ColumnType {
         })
     }
 
+    /// The same as [`ColumnType::json_cell`].
+    pub fn cell_of(self, value: Json) -> Result<Cell, String> {
+        match (self, value) {
+            (Self::Text, Json::String(text)) => Ok(text.into()),
+            (_, value) => self.json_cell(&value),
+        }
+    }
+
     pub fn json_cell(self, value: &Json) -> Result<Cell, String> {
         match (self, value) {
             (_, Json::Null) => Ok(Cell::Null),
+            (Self::Integer, Json::Number(number)) if number.is_i64() => Ok(number.as_i64().into()),
+            (Self::Float, Json::Number(number)) => Ok(number.as_f64().into()),
             (Self::Semi(kind), value) => semi(kind, value),
             (Self::Text, Json::String(text)) => Ok(text.as_str().into()),
             (Self::Text, other) => Ok(canonical(other).into()),
             (_, Json::String(text)) => self.cell(text),
             (Self::Boolean, Json::Bool(value)) => Ok((*value).into()),
             // numbers of seconds, milliseconds... would have to be guessed: such columns land as integers
-            (Self::Integer | Self::Float | Self::Decimal { .. }, Json::Number(number)) => self.cell(&number.to_string()),
+            (Self::Integer | Self::Decimal { .. }, Json::Number(number)) => self.cell(&number.to_string()),
             (_, other) => Err(format!("`{other}` does not fit the column")),
         }
     }
@@ -210,7 +222,8 @@ impl Columns {
         if let Some(twice) = fields.iter().find(|f| !seen.insert(f.name().clone())) {
             return Err(twice.name().clone());
         }
-        Ok(Self { own, partitions, whole, schema: Arc::new(Schema::new(fields)) })
+        let places = FieldPlaces::new(own.iter().map(|c| c.name.trim_matches('"')));
+        Ok(Self { own, partitions, whole, schema: Arc::new(Schema::new(fields)), fields: places })
     }
 
     pub fn is_payload(&self) -> bool {
@@ -230,6 +243,16 @@ impl Columns {
         let mut rows = RowBuilder::new(Arc::new(Schema::new(fields)));
         rows.push(cells.iter().cloned());
         Ok(rows.finish()?.pop().expect("one row is one batch"))
+    }
+
+    /// The cells of an object and one more of its fields, straight from its text: values of fields that no column takes are not
+    /// made. `None` of what is not as it should be; [`Columns::json_row`] says why.
+    pub fn quick_row(&self, text: &[u8], more: Option<&str>) -> Option<(Vec<Cell>, Option<Json>)> {
+        if self.whole {
+            return None;
+        }
+        let kinds = self.own.iter().map(|c| c.column_type);
+        self.fields.row(text, kinds.collect(), more)
     }
 
     /// The cells of an object's own columns; names of fields compare without regard to case when none is equal.

@@ -7,6 +7,7 @@
 
 pub mod chart;
 pub mod columns;
+mod fields;
 pub mod file;
 pub mod http;
 pub mod kafka;
@@ -19,6 +20,9 @@ mod rows;
 pub mod settings;
 pub mod spotify_api;
 
+use std::sync::Arc;
+
+use crate::engine::{EngineError, FilesInPlace};
 use async_trait::async_trait;
 use datafusion::arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
 pub use raw::{RawResponse, raw_from_batch, raw_schema, raw_to_batch};
@@ -49,6 +53,9 @@ pub trait Adapter: Send + Sync {
     /// retries of single requests are the adapter's own.
     async fn fetch(&self, position: Option<&str>, cx: &FetchContext) -> Result<Option<Fetched>, IngestError>;
 
+    /// What a fetch gave up to `position` is in the table. The next fetch may have begun before that.
+    async fn committed(&self, _position: &str) {}
+
     /// What a person should know beside the rows, after a fetch: how far behind the table is.
     fn status(&self) -> Option<String> {
         None
@@ -64,8 +71,38 @@ pub trait Adapter: Send + Sync {
         None
     }
 
+    /// Whether [`Adapter::schema`] has all columns; where they are inferred, the first look tells them.
+    fn is_settled(&self) -> bool {
+        true
+    }
+
+    /// Of files that are not copied. Nothing is fetched then.
+    fn in_place(&self) -> Option<Arc<dyn InPlace>> {
+        None
+    }
+
     /// Pure: the same responses always give the same rows. Never called by adapters that fetch rows.
     fn parse(&self, responses: &[RawResponse]) -> Parsed;
+}
+
+/// Files that are read where they lie: a look tells which they are.
+#[async_trait]
+pub trait InPlace: FilesInPlace {
+    /// `layout` is what the last look gave; `None` where columns are to be inferred anew.
+    async fn look(&self, layout: Option<&str>) -> Result<Listed, IngestError>;
+}
+
+/// The answer to [`InPlace::look`].
+#[derive(Clone, Debug)]
+pub struct Listed {
+    pub schema: SchemaRef,
+    /// `FILE, SIZE, MODIFIED, VERSION`
+    pub files: RecordBatch,
+    pub bytes: u64,
+    /// Another text with every change of the files, of the columns and of how files are read.
+    pub version: String,
+    /// What the next look and every reading need to know.
+    pub layout: String,
 }
 
 /// What has landed, in `<table>__files`: a commit's part of it stands in its position until the ledger has it.
@@ -154,3 +191,9 @@ impl std::fmt::Display for IngestError {
 }
 
 impl std::error::Error for IngestError {}
+
+impl From<IngestError> for EngineError {
+    fn from(e: IngestError) -> Self {
+        Self { help: e.help, transient: e.transient, ..Self::new(e.code, e.message) }
+    }
+}

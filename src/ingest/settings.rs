@@ -165,6 +165,11 @@ impl<'a> Settings<'a> {
         None
     }
 
+    /// All that was given, and where.
+    pub fn given(&self) -> (&indexmap::IndexMap<String, Json>, &Place) {
+        (&self.config.settings, &self.config.place)
+    }
+
     /// The key in the user's file when it can be found inside the mapping, else the whole mapping.
     pub fn place_of(&self, key: &str) -> Place {
         let whole = &self.config.place;

@@ -35,6 +35,6 @@ pub use schema::{comment_of, storage_field, storage_schema, with_comment};
 pub use staging::{Staged, Staging};
 pub use table::LakeTable;
 pub use upkeep::{Upkeep, Upkept};
-pub use view::{ViewColumn, ViewFile};
+pub use view::{ExternalFile, ViewColumn, ViewFile};
 pub use warehouse::{Entry, Lake};
 pub use write::{WriteError, WrittenFile, write_stream};

@@ -221,6 +221,7 @@ mod tests {
             columns: vec![],
             comment: None,
             properties: Default::default(),
+            external: None,
         }
     }
 

@@ -498,7 +498,11 @@ fn table(at: At<'_>, faults: &mut Diagnostics) -> Option<TableProperties> {
         None => config_value(&config, "freshness"),
     };
     let quoting = fields.map_at("quoting").map_or_else(Quoting::default, |q| Quoting::read(q, fields.faults));
-    let adapter = fields.map_at("adapter").and_then(|a| adapter(a, fields.faults));
+    let mut adapter = fields.map_at("adapter").and_then(|a| adapter(a, fields.faults));
+    // a mapping is what dbt packages of external tables keep there
+    if let (Some(adapter), Some(external)) = (&mut adapter, extra.get("external").filter(|e| !e.is_object() && !e.is_null())) {
+        adapter.settings.entry("external".into()).or_insert_with(|| external.clone());
+    }
     let columns = read_columns(&mut fields);
     let tests = node_tests(&mut fields);
     let description = description(&mut fields);

@@ -59,6 +59,8 @@ fn detail(result: &NodeResult) -> String {
         _ => match result.rows {
             Some(1) => format!("1 row{} {time:>8}", beside(result, "1 row")),
             Some(rows) => format!("{} rows{} {time:>8}", thousands(rows), beside(result, &format!("{rows} rows"))),
+            // files that are read in place have rows that nobody counted
+            None if result.node.kind == ResourceType::Source => format!("{} {time:>8}", result.message),
             None => exported(result).map_or_else(|| format!("{time:>8}"), |files| format!("{} {time:>8}", files.trim_start_matches(", "))),
         },
     }

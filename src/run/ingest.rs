@@ -22,6 +22,8 @@ use datafusion::arrow::{
     record_batch::RecordBatch,
 };
 
+use futures::future::BoxFuture;
+
 use super::{
     compile::whole,
     event::{Event, LogLevel, Status},
@@ -54,6 +56,9 @@ async fn ingest(task: &Task, progress: &mut Progress) -> Result<Status, Diagnost
             Diagnostic::error("ingest/no-adapter", format!("the source `{}` has no adapter", node.name)).at(whole(node), "")
         })?;
     let adapter = (task.context.deps.adapters)(node, config)?;
+    if let Some(files) = adapter.in_place() {
+        return super::in_place::list(task, progress, config, files, table).await;
+    }
     let follow = task.context.options.follow;
     let cx = FetchContext { now: task.context.options.now, keys: keys(task, config).await?, follow };
     let mut lane = Lane::open(task, config, adapter, table).await?;
@@ -202,17 +207,21 @@ impl<'a> Lane<'a> {
         } else {
             self.finish_interrupted().await?;
         }
+        let mut ahead = None;
         for _ in 0..MOST_PIECES {
             if self.task.context.cancel.is_stopping() {
                 return if cx.follow { self.make_table().await } else { Err(self.stopped()) };
             }
-            let fetched = tokio::select! {
-                fetched = self.fetch(cx) => fetched?,
-                // nothing of an unfinished fetch was committed
-                () = self.task.context.cancel.stopping() => continue,
+            let fetched = match ahead.take() {
+                Some(fetched) => fetched,
+                None => tokio::select! {
+                    fetched = self.fetch(self.state.position.clone(), cx) => fetched?,
+                    // nothing of an unfinished fetch was committed
+                    () = self.task.context.cancel.stopping() => continue,
+                },
             };
             match fetched {
-                Some(fetched) => self.piece(fetched).await?,
+                Some(fetched) => ahead = self.piece_and_next(fetched, cx).await?,
                 None if cx.follow => self.wait().await,
                 None => return self.make_table().await,
             }
@@ -295,15 +304,37 @@ impl<'a> Lane<'a> {
         self.land(all, sequence, position).await
     }
 
-    async fn fetch(&self, cx: &FetchContext) -> Result<Option<Fetched>, Diagnostics> {
-        let context = &self.task.context;
-        let position = self.state.position.as_deref().filter(|p| !p.is_empty());
-        context
-            .options
-            .retry
-            .run(&context.cancel, || self.adapter.fetch(position, cx), |e: &IngestError, pause| self.again(e, pause))
-            .await
-            .map_err(|e| self.fault(e))
+    fn fetch<'b>(&self, position: Option<String>, cx: &'b FetchContext) -> BoxFuture<'b, Result<Option<Fetched>, Diagnostics>>
+    where
+        'a: 'b,
+    {
+        let (task, adapter, place) = (self.task, Arc::clone(&self.adapter), self.place.clone());
+        Box::pin(async move {
+            let (context, position) = (&task.context, position.as_deref().filter(|p| !p.is_empty()));
+            let told = |e: &IngestError, pause| again(task, e, pause);
+            let fetched = context.options.retry.run(&context.cancel, || adapter.fetch(position, cx), told).await;
+            fetched.map_err(|e| fault(&place, e))
+        })
+    }
+
+    /// Lands what was fetched; what comes behind it is fetched meanwhile, where nothing about the landing decides what that is.
+    /// `None` when it was not.
+    async fn piece_and_next(&mut self, fetched: Fetched, cx: &FetchContext) -> Result<Option<Option<Fetched>>, Diagnostics> {
+        let is_certain = matches!(&fetched.what, FetchedContent::Rows(parsed) if parsed.error.is_none());
+        if cx.follow || !is_certain {
+            return self.piece(fetched).await.map(|()| None);
+        }
+        let next = self.fetch(Some(fetched.position.clone()), cx);
+        let cancel = Arc::clone(&self.task.context);
+        let next = async {
+            tokio::select! {
+                next = next => Some(next),
+                () = cancel.cancel.stopping() => None,
+            }
+        };
+        let (landed, next) = tokio::join!(self.piece(fetched), next);
+        landed?;
+        next.transpose()
     }
 
     async fn piece(&mut self, fetched: Fetched) -> Result<(), Diagnostics> {
@@ -346,13 +377,16 @@ impl<'a> Lane<'a> {
             Some(_) if can_repeat => self.state.position.clone().unwrap_or_default(),
             _ => position,
         };
-        let mut landing = self.landing_of(self.table.clone(), self.adapter.schema(), parsed.batches, sequence, &position);
+        // the adapter may be ahead of these rows, with columns that they do not have
+        let schema = parsed.batches.first().map_or_else(|| self.adapter.schema(), RecordBatch::schema);
+        let mut landing = self.landing_of(self.table.clone(), schema, parsed.batches, sequence, &position);
         landing.partition_by = self.adapter.partition_by();
         landing.replace = parsed.replace.map(|(column, values)| Replace { column, values });
         landing.comment = super::materialize::comments(self.task).0;
         landing.start_over = self.starts_over;
         self.commit(landing).await?;
         self.starts_over = false;
+        self.adapter.committed(&position).await;
         self.state = LandingState { exists: true, sequence, position: Some(position) };
         self.write_ledger().await?;
         self.landed += rows;
@@ -399,7 +433,7 @@ impl<'a> Lane<'a> {
         let published = context
             .options
             .retry
-            .run(&context.cancel, || context.deps.engine.land(landing.clone()), |e: &EngineError, pause| self.again(e, pause))
+            .run(&context.cancel, || context.deps.engine.land(landing.clone()), |e: &EngineError, pause| again(self.task, e, pause))
             .await
             .map_err(|e| self.engine_fault(e))?;
         context.catalog.record(&landing.table, RelationKind::Table, &published.version, landing.properties);
@@ -408,11 +442,6 @@ impl<'a> Lane<'a> {
 
     async fn landing(&self, table: &RelationName) -> Result<LandingState, Diagnostics> {
         self.task.context.deps.engine.landing(table).await.map_err(|e| self.engine_fault(e))
-    }
-
-    fn again(&self, e: &dyn std::fmt::Display, pause: Duration) {
-        let message = format!("{}: {e}; trying again in {:.1} s", self.task.node.name, pause.as_secs_f64());
-        self.task.context.send(Event::Log { level: LogLevel::Warn, node: Some(Arc::clone(&self.task.label)), message });
     }
 
     fn warn_rejected(&self, parsed: &Parsed, table: &RelationName) {
@@ -441,9 +470,7 @@ impl<'a> Lane<'a> {
     }
 
     fn fault(&self, e: IngestError) -> Diagnostics {
-        let mut diagnostic = Diagnostic::error(e.code, e.message).at(self.place.clone(), "ingested by this adapter");
-        diagnostic.help = e.help;
-        diagnostic.into()
+        fault(&self.place, e)
     }
 
     fn engine_fault(&self, e: EngineError) -> Diagnostics {
@@ -456,6 +483,18 @@ impl<'a> Lane<'a> {
     fn arrow_fault(&self, e: ArrowError) -> Diagnostics {
         self.fault(IngestError::new("ingest/batch", format!("the rows of `{}` do not fit together: {e}", self.task.node.name)))
     }
+}
+
+fn fault(place: &Place, e: IngestError) -> Diagnostics {
+    let mut diagnostic = Diagnostic::error(e.code, e.message).at(place.clone(), "ingested by this adapter");
+    diagnostic.help = e.help;
+    diagnostic.into()
+}
+
+/// Tells that something is tried once more.
+pub(super) fn again(task: &Task, e: &dyn std::fmt::Display, pause: Duration) {
+    let message = format!("{}: {e}; trying again in {:.1} s", task.node.name, pause.as_secs_f64());
+    task.context.send(Event::Log { level: LogLevel::Warn, node: Some(Arc::clone(&task.label)), message });
 }
 
 /// The distinct rows of `input: ref(...)`, sorted, so that a replayed run asks in the same order.

@@ -17,6 +17,7 @@ mod export;
 mod freshness;
 mod function;
 mod hooks;
+mod in_place;
 mod incremental;
 mod ingest;
 mod introspection;

@@ -82,7 +82,8 @@ fn existing(tools: &Tools, node: &Node) -> Option<SchemaRef> {
 /// A landing table that exists, what the adapter lands, or what YAML says of every column.
 fn source(tools: &Tools, node: &Node) -> State {
     let adapter = node.source.as_ref().and_then(|s| s.adapter.as_ref());
-    let landed = || adapter.and_then(|a| (tools.adapters)(node, a).ok()).map(|a| a.schema()).filter(|s| !s.fields().is_empty());
+    let settled = || adapter.and_then(|a| (tools.adapters)(node, a).ok()).filter(|a| a.is_settled());
+    let landed = || settled().map(|a| a.schema()).filter(|s| !s.fields().is_empty());
     match existing(tools, node).or_else(landed).or_else(|| declared(node)) {
         Some(schema) => stored(node, tools, schema, Lineage::default()),
         None => {

@@ -319,3 +319,70 @@ fn a_followed_build_takes_what_comes_through_the_models() {
     assert!(days.len() >= 3, "{told}");
     assert!(!told.contains("nothing new"), "rounds without anything new are not told: {told}");
 }
+
+#[test]
+fn a_followed_microbatch_computes_only_the_days_that_were_touched() {
+    let cluster = cluster("events", 2);
+    let sandbox = project(
+        &cluster,
+        "          columns: {n: number, ts: number}\n          event_time: ts\n          partition_by: [event_date]\n        \
+         config: {event_time: event_date}\n",
+    );
+    let today = chrono::Utc::now().timestamp() / 86_400;
+    let begin = chrono::DateTime::from_timestamp((today - 5) * 86_400, 0).expect("a day").format("%Y-%m-%d");
+    sandbox.write(
+        "models/days.sql",
+        &format!(
+            "{{{{ config(materialized='incremental', incremental_strategy='microbatch', event_time='event_date', begin='{begin}',\n\
+             batch_size='day', lookback=0, volatile=false) }}}}\n\
+             select event_date, count(*) as plays, sum(n) as total, to_varchar(max(current_timestamp())) as made\n\
+             from {{{{ source('streams', 'events') }}}} group by event_date\n"
+        ),
+    );
+    let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).create().expect("a producer");
+    let send = |days_ago: i64, numbers: std::ops::Range<u64>| {
+        for n in numbers {
+            let payload = format!("{{\"n\":{n},\"ts\":{}}}", (today - days_ago) * 86_400 + 3600);
+            producer.send(BaseRecord::<(), _>::to("events").payload(&payload)).expect("sent");
+        }
+        producer.flush(Duration::from_secs(30)).expect("delivered");
+    };
+    send(4, 0..10);
+    send(3, 10..30);
+    send(1, 30..60);
+    let out = sandbox.path().join("out.txt");
+    let mut process = sandbox
+        .command(&["build", "--follow", "--every", "0.2"])
+        .stdin(Stdio::null())
+        .stdout(std::fs::File::create(&out).expect("a file"))
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    // plays of each day, and when the day was computed
+    let holds = |expect: [u64; 3]| -> Vec<Value> {
+        let deadline = Instant::now() + Duration::from_secs(120);
+        loop {
+            let ran = sandbox.run(&["sql", "--output", "json", "select plays, made from days order by event_date"]);
+            if ran.code == Some(0) {
+                let rows: Vec<Value> = serde_json::from_str(&ran.out).expect("JSON");
+                if rows.iter().map(|r| r["PLAYS"].as_u64()).eq(expect.map(Some)) {
+                    return rows.into_iter().map(|r| r["MADE"].clone()).collect();
+                }
+            }
+            assert!(Instant::now() < deadline, "{expect:?}: {ran:?}\n{}", std::fs::read_to_string(&out).unwrap_or_default());
+        }
+    };
+    let first = holds([10, 20, 30]);
+    // two events that come late, of one day
+    send(3, 60..62);
+    let second = holds([10, 22, 30]);
+    assert_eq!((&first[0], &first[2]), (&second[0], &second[2]), "days that nothing came for stay as they are");
+    assert_ne!(first[1], second[1]);
+    send(4, 62..63);
+    let third = holds([11, 22, 30]);
+    assert_eq!((&second[1], &second[2]), (&third[1], &third[2]));
+    assert_ne!(second[0], third[0]);
+    let interrupt = std::process::Command::new("kill").args(["-INT", &process.id().to_string()]).status().expect("a signal");
+    assert!(interrupt.success());
+    assert_eq!(process.wait().expect("it ends").code(), Some(0));
+}

@@ -7,6 +7,7 @@ mod bucket;
 mod charts;
 mod cli;
 mod environments;
+mod external;
 mod fresh;
 mod interrupted;
 mod intervals;

@@ -19,8 +19,8 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
 use super::{
-    ColumnInfo, Content, Engine, EngineError, Landing, LandingState, Lock, Publish, Published, RelationInfo, RelationKind, Session,
-    StatementCost, datafusion::LocalEngine, snowflake::SnowflakeEngine,
+    Attachment, ColumnInfo, Content, Engine, EngineError, Landing, LandingState, Lock, Publish, Published, RelationInfo, RelationKind,
+    Session, StatementCost, datafusion::LocalEngine, snowflake::SnowflakeEngine,
 };
 use crate::{
     dialect::survey::survey,
@@ -297,6 +297,14 @@ impl Engine for CrossingEngine {
         let inner = &self.inner;
         let (table, properties) = (landing.table.clone(), landing.properties.clone());
         let published = inner.engine(inner.side(&table)).land(landing).await?;
+        inner.changed(&table, RelationKind::Table, &published.version, &properties);
+        Ok(published)
+    }
+
+    async fn attach(&self, attachment: Attachment) -> Result<Published, EngineError> {
+        let inner = &self.inner;
+        let (table, properties) = (attachment.table.clone(), attachment.properties.clone());
+        let published = inner.engine(inner.side(&table)).attach(attachment).await?;
         inner.changed(&table, RelationKind::Table, &published.version, &properties);
         Ok(published)
     }

@@ -95,6 +95,10 @@ fn look(lake: &Lake, entry: Entry) -> Result<Looked, LakeError> {
     let name = entry.relation;
     if entry.is_view {
         let Some(view) = lake.view(&name)? else { return Ok(Looked::Gone) };
+        if let Some(external) = view.external {
+            let (kind, properties) = (RelationKind::Table, view.properties);
+            return Ok(Looked::Found(RelationInfo { version: external.version, name, kind, properties }));
+        }
         return Ok(Looked::Found(RelationInfo {
             version: view_version(&view),
             name,

@@ -143,6 +143,10 @@ impl Inner {
 
     async fn relation_ddl(&self, relation: &RelationName, full: bool) -> Result<String, EngineError> {
         if let Some(view) = self.lake.view(relation).map_err(fault::lake)? {
+            if view.external.is_some() {
+                let what = format!("GET_DDL of `{relation}`, whose files are read in place");
+                return Err(fault::sql(crate::dialect::SqlError::unsupported(what)));
+            }
             if let Some(text) = view.properties.get("segue.text") {
                 return Ok(format!("{text};"));
             }

@@ -154,6 +154,9 @@ fn classify(sql: &str, error: &DataFusionError) -> EngineError {
         DataFusionError::Plan(text) => plan_text(sql, first_line(text)),
         DataFusionError::ArrowError(e, _) => arrow(&e.to_string()),
         DataFusionError::External(e) => {
+            if let Some(known) = e.downcast_ref::<EngineError>() {
+                return known.clone();
+            }
             if let Some(known) = e.downcast_ref::<crate::dialect::SqlError>() {
                 return super::fault::sql(known.clone());
             }

@@ -384,11 +384,14 @@ impl Listing {
     async fn table(&self, entry: &Entry, wanted: &Wanted) -> Result<Row, LakeError> {
         let relation = &entry.relation;
         let temporary = self.lake.is_temporary(relation);
+        let external = entry.is_view && self.lake.view(relation)?.is_some_and(|v| v.external.is_some());
         let mut row: Row = names("TABLE", relation);
         row.extend([
             (
                 "TABLE_TYPE",
-                if entry.is_view {
+                if external {
+                    "EXTERNAL TABLE"
+                } else if entry.is_view {
                     "VIEW"
                 } else if temporary {
                     "LOCAL TEMPORARY"
@@ -436,7 +439,7 @@ impl Listing {
         if !entry.is_view {
             return Ok(None);
         }
-        let Some(view) = self.lake.view(&entry.relation)? else { return Ok(None) };
+        let Some(view) = self.lake.view(&entry.relation)?.filter(|v| v.external.is_none()) else { return Ok(None) };
         let altered = self.lake.view_altered(&entry.relation);
         let secure = view.properties.contains_key("segue.secure");
         let text = view.properties.get("segue.text").cloned().unwrap_or(view.sql);

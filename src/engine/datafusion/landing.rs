@@ -71,6 +71,8 @@ impl Inner {
         };
         let relation = commit.relation.clone();
         let version = self.lake.commit(base.as_ref(), commit).await.map_err(fault::lake)?;
+        // files that were read in place until now hid the table
+        self.lake.drop_view(&relation).map_err(fault::lake)?;
         self.look_after(&relation).await;
         Ok(Published { rows: Some(rows), message: format!("SUCCESS {rows}"), version: version.to_string() })
     }

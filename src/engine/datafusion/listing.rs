@@ -250,13 +250,18 @@ impl Inner {
         let mut rows = vec![];
         for schema in self.reached(&show.reach, scope)? {
             for entry in self.lake.entries(&schema).map_err(fault::lake)? {
+                let view = if entry.is_view { self.lake.view(&entry.relation).map_err(fault::lake)? } else { None };
+                if view.as_ref().is_some_and(|v| v.external.is_some()) {
+                    // Snowflake lists them by a statement of their own
+                    continue;
+                }
                 if (show.listed == Listed::Tables && entry.is_view) || (show.listed == Listed::Views && !entry.is_view) {
                     continue;
                 }
                 let relation = &entry.relation;
                 let base = [text(relation.name.as_str()), text(schema.database.as_str()), text(schema.schema.as_str())];
                 if entry.is_view {
-                    let Some(view) = self.lake.view(relation).map_err(fault::lake)? else { continue };
+                    let Some(view) = view else { continue };
                     let created = self.lake.view_altered(relation).map(|t| t.to_string());
                     let secure = view.properties.contains_key("segue.secure");
                     let definition = view.properties.get("segue.text").cloned().unwrap_or(view.sql);

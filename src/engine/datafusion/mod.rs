@@ -11,6 +11,7 @@
 //! | `pivot.rs` | the values of PIVOT's ANY |
 //! | `publish.rs` | materializations: table, view, incremental strategies |
 //! | `landing.rs` | rows of sources with their positions |
+//! | `external.rs` | files that are read where they lie |
 //! | `staging.rs` | a relation's next version, before anyone else sees it |
 //! | `session.rs` | statements of a script: queries, variables, transactions |
 //! | `script.rs` | anonymous blocks, step by step |
@@ -43,6 +44,7 @@ mod description;
 mod drafting;
 mod exchange;
 mod execution;
+mod external;
 mod fault;
 #[cfg(test)]
 mod function_tests;
@@ -85,7 +87,8 @@ use async_trait::async_trait;
 pub use drafting::{Drafted, Drafting, OPAQUE, scanned, schema_of};
 
 use super::{
-    ColumnInfo, Engine, EngineError, Landing, LandingState, Lock, Publish, Published, RelationInfo, Session, Stage, Upkeep, Upkept,
+    Attachment, ColumnInfo, Engine, EngineError, Externals, Landing, LandingState, Lock, Publish, Published, RelationInfo, Session, Stage,
+    Upkeep, Upkept,
 };
 use crate::{
     dialect::{facts::Facts, function, operator::SnowflakeOperators, relation::SnowflakeRelations, settings::Settings},
@@ -124,6 +127,8 @@ pub(super) struct Inner {
     facts: Arc<Facts>,
     /// Where queries are only planned: what is known of relations, over what the lake holds.
     shapes: Option<Arc<drafting::Shapes>>,
+    /// Who reads the files of relations that have no rows of their own.
+    externals: Option<Arc<Externals>>,
 }
 
 impl Inner {
@@ -179,7 +184,12 @@ impl LocalEngine {
             m.schema = Some(default_schema.clone());
             m.user.clone_from(&options.user);
         });
-        Ok(Self { inner: Arc::new(Inner { lake, state, default_schema, facts, shapes: None }) })
+        Ok(Self { inner: Arc::new(Inner { lake, state, default_schema, facts, shapes: None, externals: None }) })
+    }
+
+    /// The same warehouse with the files that a project reads in place.
+    pub fn with_externals(&self, externals: Arc<Externals>) -> Self {
+        Self { inner: Arc::new(Inner { externals: Some(externals), ..self.inner.as_ref().clone() }) }
     }
 
     /// The folder of the warehouse.
@@ -275,6 +285,10 @@ impl Engine for LocalEngine {
 
     async fn land(&self, landing: Landing) -> Result<Published, EngineError> {
         self.inner.land(landing).await
+    }
+
+    async fn attach(&self, attachment: Attachment) -> Result<Published, EngineError> {
+        self.inner.attach(attachment).await
     }
 }
 

@@ -376,18 +376,24 @@ impl Inner {
             Kind::Column => return Err(fault::sql(SqlError::unsupported("DROP COLUMN without ALTER TABLE"))),
             Kind::Table | Kind::View => {
                 let relation = relation_of(name, &scope.schema)?;
-                let is_view = self.lake.view(&relation).map_err(fault::lake)?.is_some();
+                let view = self.lake.view(&relation).map_err(fault::lake)?;
+                let is_external = view.as_ref().is_some_and(|v| v.external.is_some());
+                let is_view = view.is_some();
                 let is_table = !is_view && self.lake.table(&relation).await.map_err(fault::lake)?.is_some();
                 match (kind, is_view, is_table) {
-                    (Kind::View, true, _) => {
+                    (Kind::View, true, _) if !is_external => {
                         self.lake.drop_view(&relation).map_err(fault::lake)?;
                         self.lake.forget_temporary(&relation);
                     }
                     (Kind::Table, _, true) => self.lake.retire_table(&relation).map_err(fault::lake)?,
+                    (Kind::Table, true, _) if is_external => {
+                        self.lake.drop_view(&relation).map_err(fault::lake)?;
+                        self.lake.drop_table(&relation.with_suffix("__files")).map_err(fault::lake)?;
+                    }
                     (Kind::Table, true, _) => {
                         return Err(EngineError::new("sql/not-a-table", format!("`{relation}` is a view")).help("use DROP VIEW"));
                     }
-                    (_, _, true) => {
+                    (Kind::View, true, _) | (_, _, true) => {
                         return Err(EngineError::new("sql/not-a-view", format!("`{relation}` is a table")).help("use DROP TABLE"));
                     }
                     _ if if_exists => {}

@@ -209,7 +209,10 @@ impl Inner {
             {
                 return Ok(Some(known));
             }
-            if let Some(view) = self.lake.view(relation).map_err(fault::lake)? {
+            if let Some(mut view) = self.lake.view(relation).map_err(fault::lake)? {
+                if let Some(external) = view.external.take() {
+                    return self.external_provider(relation, &view, external).await.map(Some);
+                }
                 if depth > VIEW_DEPTH {
                     return Err(EngineError::new("sql/view-depth", format!("the view `{relation}` is defined through itself")));
                 }

@@ -85,6 +85,7 @@ impl Inner {
             columns,
             comment: publish.comment,
             properties: publish.properties,
+            external: None,
         };
         self.lake.put_view(&publish.relation, &view).await.map_err(fault::lake)?;
         Ok(Published { rows: None, message: "SUCCESS 1".into(), version: super::catalog::view_version(&view) })

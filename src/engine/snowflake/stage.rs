@@ -88,7 +88,7 @@ impl Inner {
                 work.run(&format!("drop view if exists {relation}")).await?;
             }
             work.run(&format!("create or replace {transient}table {relation} clone {beside}")).await?;
-            Ok(loaded)
+            Ok::<_, EngineError>(loaded)
         }
         .await;
         // whether it is needed no more or never was

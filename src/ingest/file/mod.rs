@@ -1,11 +1,12 @@
 //! Folders and buckets of files to rows, each file exactly once: CSV, JSON lines, JSON, Avro, Parquet.
 //!
 //! Where files lie is `store`'s (a bucket's settings `bucket`'s), which of them are new and in what pieces they land
-//! `reader`'s, what has landed `position`'s, reading records `records`' and `parquet`'s, columns `layout`'s. The files are
+//! `reader`'s, reading without copying `in_place`'s, what has landed `position`'s, reading records `records`' and `parquet`'s, columns `layout`'s. The files are
 //! their own raw copy: they are not kept a second time, so this adapter gives rows at once. A file whose content changed
 //! replaces its rows. A file that was deleted keeps its rows.
 
 mod bucket;
+mod in_place;
 mod layout;
 mod parquet;
 mod piece;
@@ -21,6 +22,7 @@ use std::{io::Cursor, sync::Arc};
 use async_trait::async_trait;
 pub use bucket::store as bucket_store;
 use datafusion::arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
+use in_place::FolderInPlace;
 use layout::Layout;
 use parking_lot::{Mutex, RwLock};
 use piece::Piece;
@@ -32,7 +34,7 @@ pub use store::fault as store_fault;
 use store::{Found, Store, Troubles, matcher};
 
 use super::{
-    Adapter, FetchContext, Fetched, IngestError, LedgerKeeper, LedgerPart, Parsed, RawResponse,
+    Adapter, FetchContext, Fetched, InPlace, IngestError, LedgerKeeper, LedgerPart, Parsed, RawResponse,
     columns::{self, Unknown},
     registry::AdapterEnv,
     settings::{Settings, quoted},
@@ -42,6 +44,8 @@ use crate::diagnostic::Diagnostic;
 struct FileAdapter {
     reader: Arc<Reader>,
     partition_by: Vec<String>,
+    /// Files are not copied.
+    in_place: Option<Arc<FolderInPlace>>,
 }
 
 /// From the settings of a `type: file` source. Faults are collected in `settings`.
@@ -92,6 +96,16 @@ fn make(settings: &Settings<'_>, store: impl FnOnce(Option<Format>) -> Option<St
     let megabytes = |key, default: u64| settings.integer(key, 1).unwrap_or(default).saturating_mul(1 << 20);
     let (piece_bytes, largest_document) = (megabytes("batch_mb", 64), megabytes("max_document_mb", 256));
     let partition_by: Vec<String> = settings.list("partition_by").unwrap_or_default().iter().map(|name| name.to_uppercase()).collect();
+    let is_external = settings.flag("external").unwrap_or(false);
+    if is_external {
+        for key in in_place::MEANINGLESS.iter().filter(|key| settings.value(key).is_some()) {
+            settings.fault(
+                Diagnostic::error("ingest/unknown-setting", format!("`{key}` means nothing where files are read in place"))
+                    .at(settings.place_of(key), "")
+                    .help("it is about the table that files are copied into: leave it out, or leave out `external`"),
+            );
+        }
+    }
     let layouts = Layout::new(own.clone(), partitions.clone(), unknown).and_then(|a| Ok((a, Layout::new(own, partitions, unknown)?)));
     let (base, layout) = match layouts {
         Ok(layouts) => layouts,
@@ -127,7 +141,9 @@ fn make(settings: &Settings<'_>, store: impl FnOnce(Option<Format>) -> Option<St
         piece_bytes: usize::try_from(piece_bytes).unwrap_or(usize::MAX),
         state: Mutex::new(State::default()),
     };
-    Some(Box::new(FileAdapter { reader: Arc::new(reader), partition_by }))
+    let reader = Arc::new(reader);
+    let in_place = is_external.then(|| Arc::new(FolderInPlace::new(Arc::clone(&reader), settings)));
+    Some(Box::new(FileAdapter { reader, partition_by, in_place }))
 }
 
 #[async_trait]
@@ -172,6 +188,14 @@ impl Adapter for FileAdapter {
             Ok((parsed, ..)) => Parsed { error, ..parsed },
             Err(e) => Parsed { error: Some(e), ..Parsed::default() },
         }
+    }
+
+    fn is_settled(&self) -> bool {
+        !self.reader.layout.read().is_open()
+    }
+
+    fn in_place(&self) -> Option<Arc<dyn InPlace>> {
+        self.in_place.clone().map(|files| files as Arc<dyn InPlace>)
     }
 
     fn ledger(&self) -> Option<&dyn LedgerKeeper> {

@@ -1,7 +1,7 @@
 //! A Parquet file to rows, by columns: each column is cast to the landing table's type; a row with a value that does not
 //! fit is rejected.
 
-use std::{ops::Range, sync::Arc};
+use std::{collections::HashSet, ops::Range, sync::Arc};
 
 use datafusion::{
     arrow::{
@@ -13,7 +13,7 @@ use datafusion::{
     },
     parquet::{
         arrow::{
-            ParquetRecordBatchStreamBuilder,
+            ParquetRecordBatchStreamBuilder, ProjectionMask,
             arrow_reader::ArrowReaderOptions,
             async_reader::{AsyncFileReader, ParquetRecordBatchStream},
         },
@@ -40,6 +40,7 @@ use crate::{
 pub struct Columnar {
     shown: String,
     stream: ParquetRecordBatchStream<Ranges>,
+    /// Of the file, whatever of it is read.
     pub schema: SchemaRef,
     /// Rows that were given.
     row: u64,
@@ -76,17 +77,28 @@ const ROWS_PER_BATCH: usize = 8192;
 
 impl Columnar {
     /// `Ok(Err(reason))` of a file that is no Parquet.
-    pub fn open(found: &Found, store: &Store, handle: &Handle) -> Result<Result<Self, String>, IngestError> {
+    /// Of the columns `only`, names in upper case, where not all are wanted.
+    pub fn open(
+        found: &Found,
+        store: &Store,
+        handle: &Handle,
+        only: Option<&HashSet<String>>,
+    ) -> Result<Result<Self, String>, IngestError> {
         let (objects, key) = store.random_access(found)?;
         let reader = Ranges { objects, key, size: found.size };
         let opened = handle.block_on(async {
-            ParquetRecordBatchStreamBuilder::new(reader).await.and_then(|builder| builder.with_batch_size(ROWS_PER_BATCH).build())
+            let mut builder = ParquetRecordBatchStreamBuilder::new(reader).await?;
+            let schema = Arc::clone(builder.schema());
+            if let Some(only) = only {
+                let is_wanted = |(place, field): (usize, &Arc<Field>)| only.contains(&field.name().to_uppercase()).then_some(place);
+                let roots: Vec<usize> = schema.fields().iter().enumerate().filter_map(is_wanted).collect();
+                let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
+                builder = builder.with_projection(mask);
+            }
+            Ok::<_, ParquetError>((builder.with_batch_size(ROWS_PER_BATCH).build()?, schema))
         });
         match opened {
-            Ok(stream) => {
-                let schema = Arc::clone(stream.schema());
-                Ok(Ok(Self { shown: found.shown.clone(), stream, schema, row: 0 }))
-            }
+            Ok((stream, schema)) => Ok(Ok(Self { shown: found.shown.clone(), stream, schema, row: 0 })),
             Err(e) => Ok(Err(format!("not a Parquet file: {}", of_file(&found.shown, &e)?))),
         }
     }

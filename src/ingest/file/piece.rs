@@ -1,6 +1,6 @@
 //! Rows of several files, or a part of one, on their way into one commit.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use datafusion::arrow::{array::new_null_array, record_batch::RecordBatch};
 use indexmap::IndexMap;
@@ -34,6 +34,8 @@ pub struct Piece {
     pub bytes: usize,
     pub replaced: Vec<String>,
     pub landed: Vec<Entry>,
+    /// Columns that a reader in place wants of files that are kept by columns, in upper case; others may be null.
+    pub only: Option<Arc<HashSet<String>>>,
 }
 
 /// A file between its first and its last record.
@@ -64,7 +66,7 @@ pub enum Content {
 impl Piece {
     pub fn new(layout: Arc<Layout>) -> Self {
         let builder = RowBuilder::new(layout.schema());
-        Self { layout, builder, pending: 0, batches: vec![], rejected: vec![], bytes: 0, replaced: vec![], landed: vec![] }
+        Self { layout, builder, pending: 0, batches: vec![], rejected: vec![], bytes: 0, replaced: vec![], landed: vec![], only: None }
     }
 
     pub fn reject(&mut self, reason: String, position: String, record: String) {

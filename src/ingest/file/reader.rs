@@ -294,7 +294,7 @@ impl Reader {
         };
         let open = |content| Open { entry, content, partitions, taken: 0, skip: 0, troubles: troubles.clone() };
         if format == Format::Parquet {
-            let columnar = match Columnar::open(found, &self.store, handle)? {
+            let columnar = match Columnar::open(found, &self.store, handle, piece.only.as_deref())? {
                 Ok(columnar) => columnar,
                 Err(reason) => return refused(reason),
             };
@@ -355,7 +355,7 @@ impl Reader {
     }
 
     /// Values of the `key=value` folders.
-    fn partitions(&self, shown: &str) -> Result<Vec<Cell>, String> {
+    pub fn partitions(&self, shown: &str) -> Result<Vec<Cell>, String> {
         let folders: Vec<(&str, &str)> = shown.split('/').filter_map(|part| part.split_once('=')).collect();
         let cells = self.base.columns.partitions.iter().map(|column| {
             let found = folders.iter().find(|(key, _)| key.eq_ignore_ascii_case(&column.name));

@@ -18,7 +18,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, local::LocalFileSyst
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
-use crate::ingest::IngestError;
+use crate::{engine::ListedFile, ingest::IngestError};
 
 /// A file or object, as its listing tells it.
 #[derive(Clone, Debug)]
@@ -176,6 +176,24 @@ impl Store {
         let metadata = std::fs::metadata(path).map_err(|e| unreadable(&shown, &e))?;
         let modified = metadata.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok()).map_or(0, |d| d.as_micros() as i64);
         Ok(Found { shown, key: ObjectPath::default(), path: Some(path.to_owned()), size: metadata.len(), modified, tag: None })
+    }
+
+    /// A file that a former look found; `None` when it does not lie below.
+    pub fn listed(&self, file: &ListedFile) -> Option<Found> {
+        let mut found = Found { size: file.size, modified: file.modified, ..Found::named(&file.name) };
+        match &self.place {
+            Place::Folder(root) => {
+                found.path = Some(match file.name.strip_prefix(&self.shown)? {
+                    "" => root.clone(),
+                    below => root.join(below.strip_prefix('/')?),
+                });
+            }
+            Place::Bucket { name, prefix } => {
+                found.key = ObjectPath::parse(file.name.strip_prefix(&format!("s3://{name}/"))?).ok()?;
+                let _below = found.key.prefix_match(prefix)?;
+            }
+        }
+        Some(found)
     }
 
     /// One file by the name that it is shown with; `None` when it is gone, or no longer below.

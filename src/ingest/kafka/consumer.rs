@@ -16,8 +16,10 @@ use rdkafka::{
     message::Headers as _,
 };
 
+use sha2::{Digest, Sha256};
+
 use super::{
-    position::{Offsets, Position},
+    position::{Marks, Offsets, Position},
     settings::{KafkaSettings, Start, Until},
 };
 use crate::{
@@ -50,12 +52,18 @@ pub struct Reader {
     consumer: BaseConsumer,
     settings: KafkaSettings,
     next: Offsets,
+    /// Digest of the message before each of them.
+    marks: Marks,
+    /// Partitions whose last message that was taken is read once more.
+    unproven: BTreeSet<i32>,
+    lows: Offsets,
     /// Exclusive ends of a bounded ingest.
     targets: Offsets,
     open: BTreeSet<i32>,
     follow: bool,
     lost: Vec<Rejected>,
     told: Offsets,
+    ended: bool,
 }
 
 const POLL: Duration = Duration::from_millis(100);
@@ -70,11 +78,15 @@ impl Reader {
             consumer,
             settings: settings.clone(),
             next: position.offsets.clone(),
+            marks: position.marks.clone(),
+            unproven: BTreeSet::new(),
+            lows: Offsets::new(),
             targets: Offsets::new(),
             open: BTreeSet::new(),
             follow,
             lost: vec![],
             told: Offsets::new(),
+            ended: false,
         };
         let starts = match (first, settings.start) {
             (true, Start::At(at)) => reader.offsets_at(&partitions, at.timestamp_millis())?,
@@ -86,8 +98,15 @@ impl Reader {
         };
         for partition in partitions {
             let (low, high) = reader.watermarks(partition)?;
+            reader.lows.insert(partition, low);
             let start = match reader.next.get(&partition) {
-                Some(&next) => reader.still_there(partition, next, low, high)?,
+                Some(&next) => {
+                    let start = reader.still_there(partition, next, low, high)?;
+                    if start == next && low < next && reader.marks.contains_key(&partition) {
+                        reader.unproven.insert(partition);
+                    }
+                    start
+                }
                 // a partition that came later is read from its beginning: nothing of it is in the table
                 None => match settings.start {
                     Start::Latest if first => high,
@@ -107,13 +126,31 @@ impl Reader {
                 reader.open.insert(partition);
             }
         }
-        let list = reader.list(reader.open.iter().map(|p| (*p, reader.next[p])));
-        reader.consumer.assign(&list).map_err(|e| unusable(settings, &e))?;
+        reader.assign()?;
         Ok(reader)
+    }
+
+    /// From where each open partition stands; from one message before, where that has to be the one that was taken.
+    fn assign(&self) -> Result<(), IngestError> {
+        let from = |p: &i32| (*p, self.next[p] - i64::from(self.unproven.contains(p)));
+        self.consumer.assign(&self.list(self.open.iter().map(from))).map_err(|e| unusable(&self.settings, &e))
+    }
+
+    pub fn marks(&self) -> &Marks {
+        &self.marks
     }
 
     pub fn offsets(&self) -> &Offsets {
         &self.next
+    }
+
+    /// A bounded ingest is over; the next one looks at the watermarks again.
+    pub fn end(&mut self) {
+        self.ended = !self.follow;
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.ended
     }
 
     pub fn follows(&self) -> bool {
@@ -158,6 +195,11 @@ impl Reader {
                 Some(Ok(message)) => {
                     heard = Instant::now();
                     let (partition, offset) = (message.partition(), message.offset());
+                    if self.unproven.remove(&partition) && offset < self.next[&partition] {
+                        let message = owned(&message);
+                        self.prove(partition, &message)?;
+                        continue;
+                    }
                     let target = self.targets.get(&partition).copied().unwrap_or(0);
                     if offset >= target {
                         drop(message);
@@ -185,6 +227,15 @@ impl Reader {
                     }
                     fault = Some(error);
                 }
+            }
+        }
+        let mut seen = BTreeSet::new();
+        for message in messages.iter().rev() {
+            if seen.insert(message.partition) {
+                self.marks.insert(message.partition, message.mark());
+            }
+            if seen.len() == self.next.len() {
+                break;
             }
         }
         Ok(if messages.is_empty() && self.lost.is_empty() { Flow::Drained } else { Flow::Messages(messages) })
@@ -254,6 +305,26 @@ impl Reader {
         Ok(low)
     }
 
+    /// The message before the recorded offset is the one that was taken. A topic that was made anew under its name may be as long
+    /// as the old one by now, so that its offsets tell nothing. One whose last message was compacted away cannot be told.
+    fn prove(&mut self, partition: i32, message: &Message) -> Result<(), IngestError> {
+        if self.marks.get(&partition).is_none_or(|mark| *mark == message.mark()) {
+            return Ok(());
+        }
+        let topic = self.settings.topic.clone();
+        let what =
+            format!("message {} of partition {partition} of `{topic}` is another one than the table was filled with", message.offset);
+        let reason = "the topic was deleted and made anew, or its log was truncated";
+        if !self.settings.continue_on_data_loss {
+            return Err(IngestError::new("ingest/topic-recreated", format!("{what}: {reason}"))
+                .help("`on_data_loss: continue` reads the partition from its beginning and records that in `<table>__rejected`"));
+        }
+        let position = format!("{topic}[{partition}]@{}", message.offset);
+        self.lost.push(Rejected { reason: format!("{what}: {reason}"), position, record: String::new() });
+        self.next.insert(partition, self.lows.get(&partition).copied().unwrap_or(0));
+        self.assign()
+    }
+
     /// What no patience mends.
     fn fatal(&self, error: &KafkaError) -> Option<IngestError> {
         let topic = &self.settings.topic;
@@ -278,6 +349,16 @@ impl Reader {
 }
 
 impl Message {
+    /// Another text for another message, but for chance.
+    fn mark(&self) -> String {
+        let mut hash = Sha256::new();
+        let part = |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|b| b.len());
+        hash.update(format!("{:?} {:?} {:?}\n", self.timestamp, part(&self.key), part(&self.payload)));
+        hash.update(self.key.as_deref().unwrap_or_default());
+        hash.update(self.payload.as_deref().unwrap_or_default());
+        hash.finalize()[..8].iter().map(|b| format!("{b:02x}")).collect()
+    }
+
     fn size(&self) -> usize {
         let headers: usize = self.headers.iter().map(|(k, v)| k.len() + v.as_ref().map_or(0, Vec::len)).sum();
         64 + self.key.as_ref().map_or(0, Vec::len) + self.payload.as_ref().map_or(0, Vec::len) + headers

@@ -83,9 +83,14 @@ impl Layout {
         self.names.contains(field) || self.names.contains(&field.to_uppercase())
     }
 
+    /// The first messages have still to tell the columns.
+    pub fn is_open(&self) -> bool {
+        self.inferred && self.columns.own.is_empty()
+    }
+
     /// Whether fields of messages may become columns now.
     fn grows(&self, unknown: Unknown) -> bool {
-        (self.inferred && self.columns.own.is_empty()) || (unknown == Unknown::Evolve && !self.columns.is_payload())
+        self.is_open() || (unknown == Unknown::Evolve && !self.columns.is_payload())
     }
 
     fn with(&self, new: IndexMap<String, ColumnType>, settings: &KafkaSettings) -> Result<Self, IngestError> {
@@ -223,7 +228,14 @@ impl Decoder {
                 let text = std::str::from_utf8(payload).map_err(|_| "not UTF-8".to_owned())?;
                 return Ok(Some((vec![text.into()], None)));
             }
-            Format::Json => serde_json::from_slice::<Json>(payload).map_err(|e| format!("not JSON: {e}"))?,
+            Format::Json => {
+                let minds = layout.grows(self.settings.unknown) || self.settings.unknown == Unknown::Reject;
+                let time = self.settings.event_time.as_deref();
+                if let Some((cells, at)) = (!minds).then(|| columns.quick_row(payload, time)).flatten() {
+                    return Ok(Some((cells, at.as_ref().and_then(event_time))));
+                }
+                serde_json::from_slice::<Json>(payload).map_err(|e| format!("not JSON: {e}"))?
+            }
             Format::Avro => {
                 let (id, datum) = avro::frame(payload)?;
                 let schema = match schemas.get(&id) {

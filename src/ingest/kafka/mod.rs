@@ -47,13 +47,21 @@ struct Inner {
     reader: Mutex<Option<Reader>>,
     /// What the last look at the watermarks said.
     lag: Mutex<Option<Offsets>>,
+    begun: AtomicBool,
 }
 
 /// From the settings of a `type: kafka` source. Faults are collected in `settings`.
 pub fn adapter(settings: &Settings<'_>, env: &AdapterEnv) -> Option<Box<dyn Adapter>> {
     let (settings, layout, registry) = settings::read(settings, env)?;
     let decoder = Decoder::new(&settings, registry);
-    let inner = Inner { settings, decoder, layout: RwLock::new(Arc::new(layout)), reader: Mutex::default(), lag: Mutex::default() };
+    let inner = Inner {
+        settings,
+        decoder,
+        layout: RwLock::new(Arc::new(layout)),
+        reader: Mutex::default(),
+        lag: Mutex::default(),
+        begun: AtomicBool::new(false),
+    };
     Some(Box::new(KafkaAdapter { inner: Arc::new(inner) }))
 }
 
@@ -72,6 +80,10 @@ impl Adapter for KafkaAdapter {
         self.inner.layout.read().schema()
     }
 
+    fn is_settled(&self) -> bool {
+        !self.inner.layout.read().is_open()
+    }
+
     fn partition_by(&self) -> Vec<String> {
         self.inner.settings.partition_by.clone()
     }
@@ -85,6 +97,16 @@ impl Adapter for KafkaAdapter {
         // the client blocks: not on the threads of the runtime
         let done = tokio::task::spawn_blocking(move || inner.next(position, follow, &stop)).await;
         done.map_err(|e| IngestError::new("ingest/interrupted", format!("reading the topic ended early: {e}")))?
+    }
+
+    async fn committed(&self, position: &str) {
+        let inner = Arc::clone(&self.inner);
+        let Ok(position) = Position::read(position, &inner.settings.topic) else { return };
+        if inner.settings.group.is_some() {
+            let tell = move || inner.reader.lock().as_mut().map(|reader| reader.tell_group(&position.offsets));
+            // a group is for tools that watch: that it was not told is no fault
+            let _ = tokio::task::spawn_blocking(tell).await;
+        }
     }
 
     fn parse(&self, _responses: &[RawResponse]) -> Parsed {
@@ -115,12 +137,16 @@ impl Inner {
         let position = position.unwrap_or_else(|| Position::new(&self.settings.topic));
         let mut slot = self.reader.lock();
         // a reader that stands elsewhere belongs to a position that was not committed
-        if slot.as_ref().is_none_or(|r| r.offsets() != &position.offsets || r.follows() != follow) {
+        if slot.as_ref().is_none_or(|r| r.offsets() != &position.offsets || r.follows() != follow || r.has_ended()) {
             *slot = None;
-            *slot = Some(Reader::open(&self.settings, &position, first, follow)?);
+            let mut reader = Reader::open(&self.settings, &position, first, follow)?;
+            // where a run begins is committed, whatever became of the one before
+            if !self.begun.swap(true, Ordering::Relaxed) {
+                reader.tell_group(&position.offsets);
+            }
+            *slot = Some(reader);
         }
         let Some(reader) = slot.as_mut() else { return Ok(None) };
-        reader.tell_group(&position.offsets);
         let polled = reader.poll(stop);
         let flow = match polled {
             Ok(flow) => flow,
@@ -136,10 +162,7 @@ impl Inner {
                 let position = Position { offsets: reader.offsets().clone(), ..position };
                 return Ok(Some(Fetched { what: FetchedContent::Rows(Parsed::default()), position: position.write() }));
             }
-            reader.tell_group(&position.offsets);
-            if !follow {
-                *slot = None;
-            }
+            reader.end();
             return Ok(None);
         };
         let lost = reader.take_lost();
@@ -155,7 +178,7 @@ impl Inner {
         parsed.rejected.splice(0..0, lost);
         let columns = layout.frozen();
         *self.layout.write() = layout;
-        let position = Position { topic: position.topic, offsets, columns };
+        let position = Position { topic: position.topic, offsets, marks: reader.marks().clone(), columns };
         Ok(Some(Fetched { what: FetchedContent::Rows(parsed), position: position.write() }))
     }
 }

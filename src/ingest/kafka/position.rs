@@ -9,10 +9,16 @@ use crate::ingest::IngestError;
 /// Next offset to read, by partition.
 pub type Offsets = BTreeMap<i32, i64>;
 
+/// Digest of the message before [`Offsets`]'s, by partition.
+pub type Marks = BTreeMap<i32, String>;
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     pub topic: String,
     pub offsets: Offsets,
+    /// Digest of the last message of each partition: whether the topic is still the one that it was.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub marks: Marks,
     /// Names and types of inferred or evolved columns; declared ones are the project's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub columns: Option<Vec<(String, String)>>,
@@ -20,7 +26,7 @@ pub struct Position {
 
 impl Position {
     pub fn new(topic: &str) -> Self {
-        Self { topic: topic.to_owned(), offsets: Offsets::new(), columns: None }
+        Self { topic: topic.to_owned(), offsets: Offsets::new(), marks: Marks::new(), columns: None }
     }
 
     /// Fails when the position is another topic's: its offsets mean nothing here.

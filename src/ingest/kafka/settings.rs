@@ -235,7 +235,7 @@ fn properties(settings: &Settings<'_>) -> Vec<(String, String)> {
     if let Err(rdkafka::error::KafkaError::ClientConfig(_, why, key, _)) = config.create_native_config() {
         settings.fault(
             Diagnostic::error("ingest/kafka-property", format!("the client does not take the property `{key}`: {why}"))
-                .at(settings.place_of("properties"), "")
+                .at(settings.place_of(&key), "")
                 .help("the names are librdkafka's, for example `security.protocol`, `sasl.mechanism`, `ssl.ca.location`"),
         );
     }

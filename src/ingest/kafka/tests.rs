@@ -51,6 +51,14 @@ fn adapter_of(settings: Json) -> Box<dyn Adapter> {
     registry::adapter(&config("kafka", settings), &registry::AdapterEnv::new(".", None)).unwrap_or_else(|faults| panic!("{faults:?}"))
 }
 
+/// A position without the digests of messages.
+fn plain(position: Option<&String>) -> Option<String> {
+    let mut position: Json = serde_json::from_str(position?).expect("JSON");
+    position.as_object_mut().expect("an object").remove("marks");
+    let position: Position = serde_json::from_value(position).expect("a position");
+    Some(position.write())
+}
+
 async fn step(adapter: &dyn Adapter, position: Option<&str>) -> Option<(Parsed, String)> {
     let fetched = adapter.fetch(position, &FetchContext::default()).await.unwrap_or_else(|e| panic!("{e}"))?;
     let FetchedContent::Rows(parsed) = fetched.what else { panic!("topics give rows") };
@@ -96,14 +104,14 @@ async fn messages_land_once_with_what_the_broker_knows_of_them() {
     events[0]@1 | column `rank`: `one` is not a whole number | {"TITLE": "x", "rank": "one"}
     events[0]@3 | not JSON: EOF while parsing an object at line 1 column 1 | {
     "#);
-    assert_eq!(position.as_deref(), Some(r#"{"topic":"events","offsets":{"0":4}}"#));
+    assert_eq!(plain(position.as_ref()).as_deref(), Some(r#"{"topic":"events","offsets":{"0":4}}"#));
     assert_eq!(adapter.status().as_deref(), Some("lag 0"));
     // another process goes on where this one ended
     broker.send("events", 0, None, Some(br#"{"rank": 2}"#));
     let again = adapter_of(broker.settings(columns));
     let (parsed, position) = drain(again.as_ref(), position).await;
     assert_eq!(parsed.batches.iter().map(|b| b.num_rows()).sum::<usize>(), 1);
-    assert_eq!(position.as_deref(), Some(r#"{"topic":"events","offsets":{"0":5}}"#));
+    assert_eq!(plain(position.as_ref()).as_deref(), Some(r#"{"topic":"events","offsets":{"0":5}}"#));
 }
 
 #[tokio::test]
@@ -118,7 +126,10 @@ async fn columns_are_inferred_once_and_then_grow_as_the_project_says() {
     let first = adapter_of(broker.settings(json!({"columns": "infer"})));
     let (parsed, position) = drain(first.as_ref(), None).await;
     assert_eq!(names(&parsed), ["A Float64", "C Utf8"]);
-    assert_eq!(position.as_deref(), Some(r#"{"topic":"events","offsets":{"0":2},"columns":[["A","float"],["C","array"]]}"#));
+    assert_eq!(
+        plain(position.as_ref()).as_deref(),
+        Some(r#"{"topic":"events","offsets":{"0":2},"columns":[["A","float"],["C","array"]]}"#)
+    );
     broker.send("events", 0, None, Some(br#"{"a": 2, "new": "x"}"#));
     for (rule, expect, rejected) in
         [("ignore", vec!["A Float64", "C Utf8"], 0), ("evolve", vec!["A Float64", "C Utf8", "NEW Utf8"], 0), ("reject", vec![], 1)]
@@ -150,7 +161,7 @@ async fn offsets_that_are_gone_are_told_never_jumped() {
     let (parsed, position) = drain(goes_on.as_ref(), Some(ahead.into())).await;
     assert_eq!(parsed.rejected.len(), 1);
     assert_eq!(parsed.batches.len(), 1);
-    assert_eq!(position.as_deref(), Some(r#"{"topic":"events","offsets":{"0":1,"1":0}}"#));
+    assert_eq!(plain(position.as_ref()).as_deref(), Some(r#"{"topic":"events","offsets":{"0":1,"1":0}}"#));
     // the mock keeps 5 MiB of a partition and drops the oldest
     let large = vec![b'"'; 1].into_iter().chain(vec![b'x'; 900_000]).chain([b'"']).collect::<Vec<_>>();
     for _ in 0..8 {
@@ -187,14 +198,14 @@ async fn an_ingest_ends_at_the_watermarks_of_its_start_or_before() {
     assert_eq!(rows(&first), 4);
     broker.send("events", 0, None, Some(b"late"));
     let (rest, position) = drain(bounded.as_ref(), Some(position)).await;
-    assert_eq!((rows(&rest), position.as_deref()), (6, Some(r#"{"topic":"events","offsets":{"0":10}}"#)));
+    assert_eq!((rows(&rest), plain(position.as_ref()).as_deref()), (6, Some(r#"{"topic":"events","offsets":{"0":10}}"#)));
     let until = adapter_of(broker.settings(json!({"until": {"0": 3}})));
     let (some, _) = drain(until.as_ref(), None).await;
     assert_eq!(rows(&some), 3);
     // a table that begins at the end remembers where that was
     let latest = adapter_of(broker.settings(json!({"start": "latest", "format": "string"})));
     let (none, position) = drain(latest.as_ref(), None).await;
-    assert_eq!((rows(&none), position.as_deref()), (0, Some(r#"{"topic":"events","offsets":{"0":11}}"#)));
+    assert_eq!((rows(&none), plain(position.as_ref()).as_deref()), (0, Some(r#"{"topic":"events","offsets":{"0":11}}"#)));
 }
 
 #[tokio::test]
@@ -205,7 +216,7 @@ async fn following_waits_for_messages_and_stops_when_nobody_waits() {
     assert!(adapter.fetch(None, &cx).await.expect("an answer").is_none());
     broker.send("events", 0, None, Some(b"one"));
     let fetched = adapter.fetch(None, &cx).await.expect("an answer").expect("a message");
-    assert_eq!(fetched.position, r#"{"topic":"events","offsets":{"0":1}}"#);
+    assert_eq!(plain(Some(&fetched.position)).as_deref(), Some(r#"{"topic":"events","offsets":{"0":1}}"#));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -262,4 +273,119 @@ async fn avro_is_read_with_the_schema_that_wrote_it() {
     events[0]@3 | the schema 9 is not in the registry | 000000000902
     events[0]@4 | not of its schema: Failed to read bytes for decoding variable length integer: failed to fill whole buffer | 00000000010202
     "#);
+}
+
+#[tokio::test]
+async fn a_topic_that_was_made_anew_is_told_by_its_messages() {
+    let former = Broker::with("events", 2);
+    for n in 0..5 {
+        former.send("events", n % 2, Some("k"), Some(format!("{{\"n\":{n}}}").as_bytes()));
+    }
+    let (_, position) = drain(adapter_of(former.settings(json!({}))).as_ref(), None).await;
+    // the same topic with more messages: nothing is amiss
+    former.send("events", 0, None, Some(b"{}"));
+    let (more, position) = drain(adapter_of(former.settings(json!({}))).as_ref(), position).await;
+    assert_eq!((more.batches.len(), more.rejected.len()), (1, 0));
+    // another one under the name, longer than the old one was
+    let anew = Broker::with("events", 2);
+    for n in 0..20 {
+        anew.send("events", n % 2, Some("k"), Some(format!("{{\"m\":{n}}}").as_bytes()));
+    }
+    let error = adapter_of(anew.settings(json!({}))).fetch(position.as_deref(), &FetchContext::default()).await.expect_err("another topic");
+    assert_eq!(error.code, "ingest/topic-recreated");
+    assert!(
+        error
+            .message
+            .ends_with("is another one than the table was filled with: the topic was deleted and made anew, or its log was truncated"),
+        "{error}"
+    );
+    let goes_on = adapter_of(anew.settings(json!({"on_data_loss": "continue"})));
+    let (all, position) = drain(goes_on.as_ref(), position).await;
+    assert_eq!(all.batches.iter().map(|b| b.num_rows()).sum::<usize>(), 20, "{}", shown(&all));
+    assert_eq!(all.rejected.len(), 2);
+    assert_eq!(plain(position.as_ref()).as_deref(), Some(r#"{"topic":"events","offsets":{"0":10,"1":10}}"#));
+    let (none, _) = drain(goes_on.as_ref(), position).await;
+    assert!(none.batches.is_empty() && none.rejected.is_empty());
+}
+
+#[tokio::test]
+async fn tombstones_are_rows_of_nulls_with_their_key_or_left_out() {
+    let broker = Broker::with("events", 1);
+    for (key, payload) in [("a", Some(&b"{\"n\":1}"[..])), ("a", None), ("b", Some(b""))] {
+        broker.send("events", 0, Some(key), payload);
+    }
+    let rows = |parsed: &Parsed| parsed.batches.iter().map(|b| b.num_rows()).sum::<usize>();
+    for (rule, format, expect) in [("keep", "json", 2), ("ignore", "json", 1), ("keep", "string", 3), ("ignore", "string", 2)] {
+        let adapter = adapter_of(broker.settings(json!({"tombstones": rule, "format": format})));
+        let (parsed, position) = drain(adapter.as_ref(), None).await;
+        assert_eq!(rows(&parsed), expect, "{rule} {format}: {}", shown(&parsed));
+        // an empty text is no tombstone, and no JSON
+        assert_eq!(parsed.rejected.len(), usize::from(format == "json"));
+        assert_eq!(plain(position.as_ref()).as_deref(), Some(r#"{"topic":"events","offsets":{"0":3}}"#), "left out is taken, too");
+    }
+}
+
+#[test]
+fn properties_are_the_clients_own() {
+    let faults = |properties: Json| {
+        let config = config("kafka", json!({"brokers": "localhost:9", "topic": "t", "properties": properties}));
+        let made = registry::adapter(&config, &registry::AdapterEnv::new(".", None));
+        made.err().map(|faults| faults.0.iter().map(|d| format!("{}: {}", d.code, d.message)).collect::<Vec<_>>()).unwrap_or_default()
+    };
+    assert_eq!(faults(json!({"sasl.mechanism": "PLAIN", "sasl.username": "u", "sasl.password": "p", "fetch.wait.max.ms": 10})), [""; 0]);
+    for (wrong, expect) in [
+        (json!({"sasl.mechanisme": "PLAIN"}), "ingest/kafka-property: the client does not take the property `sasl.mechanisme`"),
+        (json!({"security.protocol": "tls"}), "ingest/kafka-property: the client does not take the property `security.protocol`"),
+        (json!(["a"]), "ingest/wrong-type: `properties` must be a mapping of the client's property names to values"),
+    ] {
+        let told = faults(wrong);
+        assert!(told.len() == 1 && told[0].starts_with(expect), "{told:?}");
+    }
+}
+
+/// A broker that asks who is there, hears how that will be proven, and hangs up.
+#[tokio::test]
+async fn properties_reach_the_broker_and_its_refusal_the_user() {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let heard = std::sync::Arc::new(Mutex::new(Vec::<u8>::new()));
+    let hearing = std::sync::Arc::clone(&heard);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut frame = || -> std::io::Result<(std::net::TcpStream, Vec<u8>)> {
+                let mut size = [0; 4];
+                stream.read_exact(&mut size)?;
+                let mut body = vec![0; u32::from_be_bytes(size).min(1 << 16) as usize];
+                stream.read_exact(&mut body)?;
+                Ok((stream.try_clone()?, body))
+            };
+            // what it can: the versions of the handshake (17) and of this question (18), in their oldest forms
+            let versions = [&[0, 0, 0, 2, 0, 17, 0, 0, 0, 0, 0, 18, 0, 0, 0, 0][..], &[0, 0, 0, 0, 0, 1, 0, 5], b"PLAIN"];
+            let mut is_named = false;
+            while let (false, Ok((mut back, request))) = (is_named, frame()) {
+                is_named = request[1] == 17;
+                let body = match (request[1], request[3]) {
+                    (18, 0) => [&[0, 0][..], versions[0]].concat(),
+                    // of a newer form: an error that says to ask in the oldest
+                    (18, _) => [&[0, 35][..], versions[0]].concat(),
+                    _ => [versions[1], versions[2]].concat(),
+                };
+                let answer = [&request[4..8], body.as_slice()].concat();
+                let _ = back.write_all(&[&(answer.len() as u32).to_be_bytes()[..], &answer].concat());
+                hearing.lock().extend(request);
+            }
+        }
+    });
+    let properties = json!({
+        "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", "sasl.username": "alice", "sasl.password": "wonder",
+        "client.id": "jukebox",
+    });
+    let settings = json!({"brokers": address.to_string(), "topic": "events", "timeout_s": 5, "properties": properties});
+    let error = adapter_of(settings).fetch(None, &FetchContext::default()).await.expect_err("refused");
+    assert!(["ingest/not-authenticated", "ingest/unreachable"].contains(&error.code), "{} {error}", error.code);
+    assert!(!error.message.contains("wonder"), "{error}");
+    let heard = String::from_utf8_lossy(&heard.lock()).into_owned();
+    assert!(heard.contains("PLAIN") && heard.contains("jukebox"), "{heard:?}");
 }
