@@ -5,7 +5,7 @@ use datafusion::{
     arrow::datatypes::DataType,
     common::{DFSchema, Result, ScalarValue, plan_err},
     logical_expr::{
-        Expr, ExprSchemable, WindowFunctionDefinition,
+        Expr, WindowFunctionDefinition,
         planner::{ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawWindowExpr},
     },
     prelude::lit,
@@ -13,10 +13,10 @@ use datafusion::{
 use sqlparser::ast::BinaryOperator as Op;
 
 use super::{
-    collation,
     field::field_of,
     function::{self, Place, arithmetic::Op as Arithmetic},
     moment,
+    retag::told_collation,
     types::Type,
 };
 
@@ -41,7 +41,7 @@ impl ExprPlanner for SnowflakeOperators {
             return Ok(PlannerResult::Original(RawBinaryExpr { op, left: l, right: r }));
         }
         if matches!(op, Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq)
-            && let Some(spec) = collation_of(&l, schema).or_else(|| collation_of(&r, schema))
+            && let Some(spec) = told_collation(&l, schema).or_else(|| told_collation(&r, schema))
         {
             let key = |e: Expr, of: Type| function::call("__collation_key", vec![text(e, of), lit(spec.clone())]);
             return Ok(PlannerResult::Original(RawBinaryExpr { op, left: key(l, left)?, right: key(r, right)? }));
@@ -103,10 +103,6 @@ impl ExprPlanner for SnowflakeOperators {
         }
         Ok(PlannerResult::Original(expr))
     }
-}
-
-fn collation_of(expr: &Expr, schema: &DFSchema) -> Option<String> {
-    expr.to_field(schema).ok().and_then(|(_, f)| collation::of(&f).map(str::to_owned))
 }
 
 /// An arithmetic operator that knows its place in the statement. sqlparser's syntax tree has no room for one that

@@ -12,7 +12,7 @@ use datafusion::{
     logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection, expr::Alias},
 };
 
-use super::{coercion::coerce, function, types::Type};
+use super::{coercion::coerce, collation, function, types::Type};
 use crate::names::SemiStructured;
 
 /// The plan with metadata restored in all its projections.
@@ -96,4 +96,19 @@ pub(super) fn told_type(expr: &Expr, schema: &DFSchema) -> Option<Type> {
             .and_then(|e| told_type(e, schema)),
         _ => None,
     }
+}
+
+/// What these give is one of the values that they are given.
+const PICKED: [&str; 9] = ["min", "max", "first_value", "last_value", "nth_value", "lag", "lead", "any_value", "mode"];
+
+/// The collation of a text, also where one of several collated values is picked.
+pub(super) fn told_collation(expr: &Expr, schema: &DFSchema) -> Option<String> {
+    let picked = match expr {
+        Expr::Alias(alias) => return told_collation(&alias.expr, schema),
+        Expr::AggregateFunction(f) if PICKED.contains(&f.func.name()) => f.params.args.first(),
+        Expr::WindowFunction(f) if PICKED.contains(&f.fun.name()) => f.params.args.first(),
+        _ => None,
+    };
+    let of = |e: &Expr| e.to_field(schema).ok().and_then(|(_, f)| collation::of(&f).map(str::to_owned));
+    picked.and_then(|e| told_collation(e, schema)).or_else(|| of(expr))
 }

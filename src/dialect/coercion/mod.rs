@@ -34,7 +34,7 @@ use datafusion::{
 
 use super::{
     collation, function,
-    retag::{semi_type, told_type},
+    retag::{semi_type, told_collation, told_type},
     types::Type,
 };
 use crate::{dialect::types::LENGTH, names::SemiStructured};
@@ -92,20 +92,13 @@ fn tag_results(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         /// A text of a collation.
         Text(String),
     }
-    /// What these give is one of the values that they are given.
-    const PICKED: [&str; 9] = ["min", "max", "first_value", "last_value", "nth_value", "lag", "lead", "any_value", "mode"];
     let found = |exprs: &[Expr], input: &DFSchema| -> Vec<Option<Found>> {
         let one = |e: &Expr| {
             let e = match e {
                 Expr::Alias(a) => a.expr.as_ref(),
                 other => other,
             };
-            let picked = match e {
-                Expr::AggregateFunction(f) if PICKED.contains(&f.func.name()) => f.params.args.first(),
-                Expr::WindowFunction(f) if PICKED.contains(&f.fun.name()) => f.params.args.first(),
-                _ => None,
-            };
-            let spec = picked.and_then(|v| v.to_field(input).ok()).and_then(|(_, f)| collation::of(&f).map(str::to_owned));
+            let spec = matches!(e, Expr::AggregateFunction(_) | Expr::WindowFunction(_)).then(|| told_collation(e, input)).flatten();
             if let Some(spec) = spec {
                 return Some(Found::Text(spec));
             }
@@ -293,7 +286,7 @@ fn instants(values: Vec<&mut Expr>, schema: &DFSchema) -> bool {
 
 /// Where texts are compared, and one of them has a collation: all by their keys.
 fn collate(values: Vec<&mut Expr>, schema: &DFSchema) -> Result<bool> {
-    let spec = values.iter().find_map(|e| e.to_field(schema).ok().and_then(|(_, f)| collation::of(&f).map(str::to_owned)));
+    let spec = values.iter().find_map(|e| told_collation(e, schema));
     let Some(spec) = spec else { return Ok(false) };
     for e in values {
         *e = function::call("__collation_key", vec![function::cast(e.clone(), Type::Varchar), lit(spec.clone())])?;
@@ -423,6 +416,18 @@ fn rewrite(e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 expr = Box::new(function::cast(*expr, Type::TimestampLtz));
                 of = Some(Type::TimestampLtz);
                 changed = true;
+            }
+            if of == Some(Type::Varchar) {
+                let inner = subquery.subquery.schema();
+                let column = inner.columns().swap_remove(0);
+                let spec = told_collation(&expr, schema).or_else(|| told_collation(&Expr::Column(column.clone()), inner));
+                if let Some(spec) = spec {
+                    let keyed = |e: Expr| function::call("__collation_key", vec![e, lit(spec.clone())]);
+                    let key = keyed(Expr::Column(column.clone()))?.alias_qualified(column.relation, column.name);
+                    subquery.subquery = Arc::new(LogicalPlan::Projection(Projection::try_new(vec![key], subquery.subquery)?));
+                    expr = Box::new(keyed(*expr)?);
+                    changed = true;
+                }
             }
             let expr = match of {
                 Some(Type::Semi(_)) | None => expr,

@@ -255,7 +255,7 @@ pub(super) fn after(mut f: Function, session: &LowerContext) -> Result<Expr, Sql
     let distinct = list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
     list.duplicate_treatment = None;
     if let Some(WindowType::WindowSpec(spec)) = &f.over {
-        aggregate::check_window(&name, spec)?;
+        aggregate::check_window(&name, spec, distinct)?;
     }
     let mut order_by = std::mem::take(&mut f.within_group);
     order_by.iter_mut().for_each(|key| super::expression::sort_key(&mut key.expr));

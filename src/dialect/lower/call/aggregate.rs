@@ -147,7 +147,7 @@ pub(super) fn rewrite(name: &str, mut c: Call) -> Result<Result<Expr, Call>, Sql
 }
 
 /// Window functions that say nothing without an order are refused, as Snowflake does; so are frames that it lacks.
-pub(super) fn check_window(name: &str, spec: &WindowSpec) -> Result<(), SqlError> {
+pub(super) fn check_window(name: &str, spec: &WindowSpec, distinct: bool) -> Result<(), SqlError> {
     const ORDERED: [&str; 13] = [
         "row_number",
         "rank",
@@ -165,6 +165,12 @@ pub(super) fn check_window(name: &str, spec: &WindowSpec) -> Result<(), SqlError
     ];
     if spec.order_by.is_empty() && spec.window_name.is_none() && ORDERED.contains(&name) {
         return Err(SqlError::new("sql/window-order", format!("`{}` needs ORDER BY in its OVER", name.to_uppercase())));
+    }
+    if distinct && !(spec.order_by.is_empty() && spec.window_frame.is_none()) {
+        return Err(SqlError::new(
+            "sql/window-order",
+            format!("`{}(DISTINCT ...)` takes no ORDER BY and no frame in its OVER", name.to_uppercase()),
+        ));
     }
     if matches!(&spec.window_frame, Some(frame) if frame.units == WindowFrameUnits::Groups) {
         return Err(SqlError::unsupported("GROUPS in a window frame").help("use ROWS or RANGE"));
