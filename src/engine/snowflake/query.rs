@@ -22,6 +22,8 @@ use crate::engine::EngineError;
 pub(super) const SESSION_EXPIRED: &str = "390112";
 /// The session is no more, and no token brings it back.
 const SESSION_GONE: [&str; 5] = ["390104", "390110", "390111", "390114", "390115"];
+/// A token came of age: as with the session's, the master token may bring a new one, once.
+const TOKEN_EXPIRED: &str = "390114";
 const STILL_RUNNING: [&str; 2] = ["333333", "333334"];
 
 /// A statement and what goes with it.
@@ -80,7 +82,7 @@ pub(super) async fn run(link: &Arc<Link>, login: &Arc<Login>, sequence: &Sequenc
     }
     let mut abort = AbortOnDrop { link, login, id, sql: &statement.sql, armed: !statement.describe_only };
     let mut next = Next::Send;
-    let mut begun = false;
+    let (mut begun, mut token_expired) = (false, false);
     link.count_statement();
     loop {
         let token = login.token();
@@ -96,7 +98,8 @@ pub(super) async fn run(link: &Arc<Link>, login: &Arc<Login>, sequence: &Sequenc
         let Answer { body: answered, repeated } = answer?;
         begun |= repeated;
         let code = answered.get("code").map(code_of).unwrap_or_default();
-        if code == SESSION_EXPIRED {
+        if code == SESSION_EXPIRED || (code == TOKEN_EXPIRED && !token_expired) {
+            token_expired |= code == TOKEN_EXPIRED;
             if let Err(error) = login.renew(&token, &link.transport, &link.settings).await {
                 abort.armed = false;
                 return Err(if error.code == "engine/login" { Unanswered::Gone { begun, error } } else { error.into() });
@@ -121,13 +124,13 @@ pub(super) async fn run(link: &Arc<Link>, login: &Arc<Login>, sequence: &Sequenc
         if answered.get("success").and_then(Json::as_bool) != Some(true) {
             return Err(fault::of_answer(&answered, &code, &statement.sql).into());
         }
-        let reply = Reply::read(answered, link)?;
+        let reply = Reply::read(answered, link, login)?;
         link.note_query(&reply.query_id);
         return Ok(reply);
     }
 }
 
-fn code_of(value: &Json) -> String {
+pub(super) fn code_of(value: &Json) -> String {
     match value {
         Json::String(text) => text.clone(),
         Json::Number(number) => number.to_string(),

@@ -14,6 +14,8 @@ use crate::engine::EngineError;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
+/// What a server may ask for with `Retry-After`.
+const LONGEST_WISH: Duration = Duration::from_secs(300);
 
 /// One HTTP client for all sessions of an engine.
 #[derive(Clone)]
@@ -76,6 +78,7 @@ impl Transport {
         // an attempt whose answer was lost may have arrived
         let mut repeated = false;
         loop {
+            let mut wish = None;
             let url = if call.path.starts_with("http") { call.path.to_owned() } else { format!("{}{}", self.base, call.path) };
             let mut request = self
                 .http
@@ -95,8 +98,8 @@ impl Transport {
             let fault = match request.send().await {
                 Ok(response) => match read(response).await {
                     Ok(body) => return Ok(Answer { body, repeated }),
-                    Err(Failed { error, again, status }) => {
-                        reason = status;
+                    Err(Failed { error, again, status, after }) => {
+                        (reason, wish) = (status, after);
                         repeated |= status == 0;
                         // a login that is forbidden stays so
                         if !again || (status == 403 && call.token.is_none()) {
@@ -114,7 +117,7 @@ impl Transport {
                     self.unreachable(&e)
                 }
             };
-            let pause = pause(attempt);
+            let pause = wish.map_or_else(|| pause(attempt), |w: Duration| w.min(LONGEST_WISH).max(pause(attempt)));
             if began.elapsed() + pause >= call.patience {
                 return Err(fault);
             }
@@ -146,6 +149,8 @@ struct Failed {
     again: bool,
     /// HTTP status; 0 when the answer broke off.
     status: u16,
+    /// How long the server wants to be left alone.
+    after: Option<Duration>,
 }
 
 async fn read(response: Response) -> Result<Json, Failed> {
@@ -155,10 +160,12 @@ async fn read(response: Response) -> Result<Json, Failed> {
             status,
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS | StatusCode::FORBIDDEN | StatusCode::METHOD_NOT_ALLOWED
         );
+    let after = response.headers().get("retry-after").and_then(|v| v.to_str().ok()?.trim().parse().ok()).map(Duration::from_secs);
     let text = response.text().await.map_err(|e| Failed {
         error: EngineError { transient: true, ..EngineError::new("engine/unreachable", format!("Snowflake's answer broke off: {e}")) },
         again: true,
         status: 0,
+        after: None,
     })?;
     let body = serde_json::from_str::<Json>(&text);
     match body {
@@ -175,7 +182,7 @@ async fn read(response: Response) -> Result<Json, Failed> {
                 error = error.help("is `account` right? A name that does not exist is answered like that");
             }
             error.transient = busy;
-            Err(Failed { error, again: busy || status.is_success(), status: status.as_u16() })
+            Err(Failed { error, again: busy || status.is_success(), status: status.as_u16(), after })
         }
     }
 }

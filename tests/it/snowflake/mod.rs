@@ -152,6 +152,44 @@ fn chunks_come_in_their_order() {
 }
 
 #[test]
+fn addresses_of_chunks_that_expired_are_renewed_and_nothing_runs_again() {
+    let server = Server::start();
+    let sandbox = project(&server, PASSWORD);
+    server.state.lock().expect("state").chunk_life = Some(5);
+    let ran = sandbox.run(&["sql", "--output", "csv", "select n from chunked order by n"]).expect_code(0);
+    assert!(ran.out.lines().skip(1).enumerate().all(|(i, l)| l == i.to_string()) && ran.out.lines().count() == 2001, "{ran:?}");
+    // 19 chunks, 5 for each set of addresses
+    assert_eq!(server.state.lock().expect("state").reissued, 3);
+    assert_eq!(server.statements().iter().filter(|s| s.contains("chunked")).count(), 1);
+    server.state.lock().expect("state").chunk_life = Some(0);
+    sandbox.run(&["sql", "select n from chunked"]).expect_code(1).expect_all(&["engine/unreachable", "a part of the result", "403"]);
+}
+
+#[test]
+fn a_token_that_expires_while_a_statement_is_waited_for_is_renewed() {
+    for code in ["390112", "390114"] {
+        let server = Server::start();
+        let sandbox = project(&server, PASSWORD);
+        server.fault("create or replace transient table shop.dev.t", What::ExpiresWaiting(code), 1);
+        sandbox.run(&["run", "--select", "t"]).expect_code(0);
+        server.expect_tidy(code);
+        assert_eq!(server.state.lock().expect("state").renewed, 1, "{code}");
+        assert_eq!(server.statements().iter().filter(|s| s.contains("transient table SHOP.DEV.T ")).count(), 1, "{code}");
+    }
+}
+
+#[test]
+fn a_server_that_says_when_to_come_back_is_left_alone_until_then() {
+    let server = Server::start();
+    let sandbox = project(&server, PASSWORD);
+    server.fault("create or replace transient table shop.dev.t", What::Throttled(2), 1);
+    let began = std::time::Instant::now();
+    sandbox.run(&["run", "--select", "t"]).expect_code(0);
+    assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
+    server.expect_tidy("throttled");
+}
+
+#[test]
 fn a_statement_that_nobody_waits_for_is_aborted() {
     let server = Server::start();
     let sandbox = project(&server, PASSWORD);

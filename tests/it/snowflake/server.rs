@@ -32,6 +32,8 @@ pub enum What {
     /// It ran, and the answer is lost.
     DropAfter,
     Busy,
+    /// 429, with the seconds to wait.
+    Throttled(u32),
     /// Half of the answer, then nothing.
     CutOff,
     Expired,
@@ -40,6 +42,8 @@ pub enum What {
     Fails(&'static str),
     /// It runs for so many polls.
     Polls(u32),
+    /// A token expires with this code while the statement is waited for.
+    ExpiresWaiting(&'static str),
     /// It runs until it is aborted.
     Endless,
 }
@@ -71,6 +75,13 @@ pub struct State {
     pub refuse_login: Option<(&'static str, &'static str)>,
     /// Chunks of `select ... from chunked`.
     chunks: u32,
+    /// Statements whose next poll finds the token expired; tokens that are.
+    expiring: HashMap<String, &'static str>,
+    expired: Vec<String>,
+    /// Chunks that can be fetched before their addresses expire, those that were, and how often there were new ones.
+    pub chunk_life: Option<u32>,
+    chunks_served: u32,
+    pub reissued: u32,
     port: u16,
 }
 
@@ -175,7 +186,8 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         let Some((status, body)) = answer(&request, state) else { return Ok(()) };
         let cut = status == 299;
         let status = if cut { 200 } else { status };
-        write!(stream, "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len())?;
+        let (status, wait) = if status >= 1000 { (429, format!("retry-after: {}\r\n", status - 1000)) } else { (status, String::new()) };
+        write!(stream, "HTTP/1.1 {status} X\r\n{wait}content-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len())?;
         if cut {
             stream.write_all(&body[..body.len() / 2])?;
             return Ok(());
@@ -254,6 +266,13 @@ fn answer(request: &Request, state: &Mutex<State>) -> Option<(u16, Vec<u8>)> {
             if state.aborted.contains(&id) {
                 return Some(json_of(&json!({"success": false, "code": "000604", "message": "SQL execution canceled", "data": {}})));
             }
+            assert!(!state.expired.contains(&request.token), "asked with a token that has expired");
+            if let Some(code) = state.expiring.remove(&id) {
+                state.expired.push(request.token.clone());
+                return Some(json_of(
+                    &json!({"success": false, "code": code, "message": "Authentication token has expired.", "data": null}),
+                ));
+            }
             let (left, result) = state.polls.get(&id).cloned()?;
             if left == 0 {
                 return Some(json_of(&result));
@@ -263,7 +282,18 @@ fn answer(request: &Request, state: &Mutex<State>) -> Option<(u16, Vec<u8>)> {
             std::thread::sleep(Duration::from_millis(5));
             Some(json_of(&json!({"success": false, "code": "333333", "data": {"getResultUrl": format!("/poll/{id}")}})))
         }
+        "/queries/q/result" => {
+            assert!(state.tokens.contains_key(&request.token), "a result is its owner's");
+            state.reissued += 1;
+            state.chunks_served = 0;
+            Some(json_of(&chunked(&state)))
+        }
         path if path.starts_with("/chunk/") => {
+            let current = request.query.get("signed").is_some_and(|s| *s == state.reissued.to_string());
+            if !current || state.chunk_life.is_some_and(|life| state.chunks_served >= life) {
+                return Some((403, b"<Error><Message>Request has expired</Message></Error>".to_vec()));
+            }
+            state.chunks_served += 1;
             let n: u64 = path.trim_start_matches("/chunk/").parse().ok()?;
             drop(state);
             // later ones come sooner
@@ -310,6 +340,7 @@ fn statement(request: &Request, body: &Value, state: &mut State) -> Option<(u16,
     match hit {
         Some(What::DropBefore) => return None,
         Some(What::Busy) => return Some((503, b"busy".to_vec())),
+        Some(What::Throttled(seconds)) => return Some((1000 + u16::try_from(seconds).expect("seconds"), vec![])),
         Some(What::Expired) => {
             return json_of(&json!({"success": false, "code": "390112", "message": "Your session has expired.", "data": null}));
         }
@@ -334,7 +365,11 @@ fn statement(request: &Request, body: &Value, state: &mut State) -> Option<(u16,
     match hit {
         Some(What::DropAfter) => None,
         Some(What::CutOff) => Some((299, result.to_string().into_bytes())),
-        Some(What::Polls(n)) => {
+        Some(what @ (What::Polls(_) | What::ExpiresWaiting(_))) => {
+            let n = if let What::Polls(n) = what { n } else { 2 };
+            if let What::ExpiresWaiting(code) = what {
+                state.expiring.insert(id.clone(), code);
+            }
             state.polls.insert(id.clone(), (n, result));
             let running = json!({"success": false, "code": "333334", "data": {"getResultUrl": format!("/poll/{id}")}});
             state.answers.insert(id, running.clone());
@@ -358,6 +393,16 @@ fn table(columns: &[(&str, &str)], rows: Value, kind: i64) -> Value {
     json!({"success": true, "data": {
         "rowtype": rowtype, "rowset": rows, "queryResultFormat": "json", "queryId": "q", "statementTypeId": kind,
     }})
+}
+
+/// A result of which the first rows come with the answer.
+fn chunked(state: &State) -> Value {
+    let url = |n: u32| format!("http://127.0.0.1:{}/chunk/{n}?signed={}", state.port, state.reissued);
+    let chunks: Vec<Value> = (1..state.chunks).map(|n| json!({"url": url(n), "rowCount": 100})).collect();
+    let first: Vec<Value> = (0..100).map(|i| json!([i.to_string()])).collect();
+    let mut answer = table(&[("N", "fixed")], Value::Array(first), 0x1000);
+    answer["data"]["chunks"] = Value::Array(chunks);
+    answer
 }
 
 fn result_of(sql: &str, described: bool, state: &mut State) -> Value {
@@ -395,14 +440,7 @@ fn result_of(sql: &str, described: bool, state: &mut State) -> Value {
         "select" if lower.contains("from shop.segue.") => {
             json!({"success": false, "code": "002003", "message": "Object does not exist or not authorized.", "data": {}})
         }
-        "select" if lower.contains("chunked") => {
-            let chunks: Vec<Value> =
-                (1..state.chunks).map(|n| json!({"url": format!("http://127.0.0.1:{}/chunk/{n}", state.port), "rowCount": 100})).collect();
-            let first: Vec<Value> = (0..100).map(|i| json!([i.to_string()])).collect();
-            let mut answer = table(&[("N", "fixed")], Value::Array(first), 0x1000);
-            answer["data"]["chunks"] = Value::Array(chunks);
-            answer
-        }
+        "select" if lower.contains("chunked") => chunked(state),
         "select" | "with" => table(&[("ID", "fixed"), ("NAME", "text")], json!([["1", "a"]]), 0x1000),
         "describe" => table(
             &[("name", "text"), ("type", "text"), ("kind", "text"), ("null?", "text")],
