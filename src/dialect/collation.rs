@@ -141,6 +141,11 @@ impl Collation {
         letters
     }
 
+    /// Whether it only folds case or trims: what patterns can be matched with (Snowflake documentation, "LIKE").
+    pub fn is_matched(&self) -> bool {
+        self.language.is_empty() && !(self.ignores_case || self.ignores_accents || self.ignores_punctuation || self.upper_first)
+    }
+
     /// A text in which what the collation ignores is gone: for searching in it.
     pub fn folded(&self, text: &str) -> String {
         let fold = |c: char| {

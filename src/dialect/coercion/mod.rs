@@ -16,7 +16,7 @@ use std::sync::Arc;
 use datafusion::{
     arrow::datatypes::{DataType, Field},
     common::{
-        Column, DFSchema, Result,
+        Column, DFSchema, DataFusionError, Result,
         tree_node::{Transformed, TreeNode},
     },
     functions_aggregate::first_last::first_value_udaf,
@@ -33,7 +33,9 @@ use datafusion::{
 };
 
 use super::{
-    collation, function,
+    collation::{self, Collation},
+    error::SqlError,
+    function,
     retag::{semi_type, told_collation, told_type},
     types::Type,
 };
@@ -294,6 +296,22 @@ fn collate(values: Vec<&mut Expr>, schema: &DFSchema) -> Result<bool> {
     Ok(true)
 }
 
+/// A pattern beside a text of a collation: case is folded, alphabets are refused as Snowflake does.
+fn matched(like: &mut Like, schema: &DFSchema) -> Result<bool> {
+    let spec = told_collation(&like.expr, schema).or_else(|| told_collation(&like.pattern, schema));
+    let Some(spec) = spec else { return Ok(false) };
+    if !Collation::parse(&spec).map_err(|e| DataFusionError::External(Box::new(e)))?.is_matched() {
+        let word = if like.case_insensitive { "ILIKE" } else { "LIKE" };
+        let refused = SqlError::new("sql/collation", format!("`{word}` does not know the collation `{spec}`"))
+            .help("it knows `upper`, `lower` and `trim`; give the text another one: COLLATE(text, '')");
+        return Err(DataFusionError::External(Box::new(refused)));
+    }
+    for e in [&mut like.expr, &mut like.pattern] {
+        **e = function::call("__collation_key", vec![function::cast(e.as_ref().clone(), Type::Varchar), lit(spec.clone())])?;
+    }
+    Ok(true)
+}
+
 /// Whether instants are compared, and one of the two has a zone.
 fn has_zone(a: Option<Type>, b: Option<Type>) -> bool {
     let zone = |t| matches!(t, Some(Type::TimestampTz | Type::TimestampLtz));
@@ -400,11 +418,14 @@ fn rewrite(e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 None => Expr::Between(Between { expr, negated, low, high }),
             }
         }
-        Expr::Like(like) => Expr::Like(Like {
-            expr: boxed(like.expr, Type::Varchar, schema, &mut changed),
-            pattern: boxed(like.pattern, Type::Varchar, schema, &mut changed),
-            ..like
-        }),
+        Expr::Like(mut like) => {
+            changed |= matched(&mut like, schema)?;
+            Expr::Like(Like {
+                expr: boxed(like.expr, Type::Varchar, schema, &mut changed),
+                pattern: boxed(like.pattern, Type::Varchar, schema, &mut changed),
+                ..like
+            })
+        }
         Expr::InSubquery(InSubquery { mut expr, mut subquery, negated }) => {
             let mut of = subquery.subquery.schema().fields().first().map(|f| Type::of(f));
             let own = told_type(&expr, schema).or_else(|| expr.to_field(schema).ok().map(|(_, f)| Type::of(&f)));

@@ -29,7 +29,7 @@ pub(super) fn cast_to(expr: Expr, sql: &SqlType, lenient: bool, settings: &Setti
     let target = mapped(sql, settings)?;
     let converted = cast(expr, target, lenient);
     if target == Type::Varchar
-        && let Some(length) = digits_of(sql)
+        && let Some(length) = digits_of(sql).or_else(|| is_character(sql).then_some(1))
     {
         // nothing is cut: a text that is too long is an error, or NULL of TRY_CAST (Snowflake documentation, "TRY_CAST")
         let name = if lenient { "__fit_or_null" } else { "__fit" };
@@ -44,6 +44,11 @@ pub(super) fn cast_to(expr: Expr, sql: &SqlType, lenient: bool, settings: &Setti
         Some(n @ 0..=9) => Ok(with_digits(converted, n)),
         Some(n) => Err(SqlError::new("sql/type", format!("`{text}` is not a type: a second has 0 to 9 digits, not {n}"))),
     }
+}
+
+/// CHAR and CHARACTER without a length: one character (Snowflake documentation, "String & binary data types").
+fn is_character(sql: &SqlType) -> bool {
+    matches!(sql.to_string().to_uppercase().as_str(), "CHAR" | "CHARACTER" | "NCHAR")
 }
 
 /// The number in parentheses behind a type's name.
