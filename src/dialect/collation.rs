@@ -141,9 +141,14 @@ impl Collation {
         letters
     }
 
-    /// Whether it only folds case or trims: what patterns can be matched with (Snowflake documentation, "LIKE").
-    pub fn is_matched(&self) -> bool {
-        self.language.is_empty() && !(self.ignores_case || self.ignores_accents || self.ignores_punctuation || self.upper_first)
+    /// One that patterns can be matched with: it only folds case or trims (Snowflake documentation, "LIKE").
+    pub fn for_patterns(spec: &str) -> Result<Self, SqlError> {
+        let this = Self::parse(spec)?;
+        if this.language.is_empty() && !(this.ignores_case || this.ignores_accents || this.ignores_punctuation || this.upper_first) {
+            return Ok(this);
+        }
+        Err(SqlError::new("sql/collation", format!("`LIKE` does not know the collation `{spec}`"))
+            .help("it knows `upper`, `lower` and `trim`; give the text another one: COLLATE(text, '')"))
     }
 
     /// A text in which what the collation ignores is gone: for searching in it.

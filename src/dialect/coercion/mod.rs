@@ -8,20 +8,21 @@
 //!
 //! ORDER BY, MIN and MAX go by value. `OBJECT_CONSTRUCT(*)` gets its columns.
 
+mod collated;
 mod identity;
+mod union;
 mod wildcard;
 
 use std::sync::Arc;
 
 use datafusion::{
-    arrow::datatypes::{DataType, Field},
     common::{
-        Column, DFSchema, DataFusionError, Result,
+        Column, DFSchema, Result,
         tree_node::{Transformed, TreeNode},
     },
     functions_aggregate::first_last::first_value_udaf,
     logical_expr::{
-        Expr, ExprSchemable, LogicalPlan, Operator, Projection, Union,
+        Expr, ExprSchemable, LogicalPlan, Operator, Projection,
         expr::{
             AggregateFunction, AggregateFunctionParams, Between, BinaryExpr, Case, InList, InSubquery, Like, ScalarFunction,
             WindowFunctionParams,
@@ -33,13 +34,11 @@ use datafusion::{
 };
 
 use super::{
-    collation::{self, Collation},
-    error::SqlError,
-    function,
+    collation, function,
     retag::{semi_type, told_collation, told_type},
     types::Type,
 };
-use crate::{dialect::types::LENGTH, names::SemiStructured};
+use crate::names::SemiStructured;
 
 const VARIANT: Type = Type::Semi(SemiStructured::Variant);
 
@@ -53,7 +52,7 @@ pub(super) fn coerce(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let changed = wildcards.transformed;
     let plan = wildcards.data;
     if let LogicalPlan::Union(union) = plan {
-        return unite_inputs(union);
+        return union::unite(union);
     }
     let has_semi = |schema: &DFSchema| {
         schema.fields().iter().any(|f| {
@@ -251,25 +250,6 @@ fn meeting(types: &[Type]) -> Option<Type> {
     [Type::Time, Type::Boolean].into_iter().find(|of| all(&|t| t == *of))
 }
 
-/// Text among the numbers of a set operator is read as numbers, with five digits behind the point (Snowflake documentation,
-/// "Set operators", "Data type conversion"). `None`: there is no text, or something else.
-fn numeric(types: &[Type]) -> Option<Type> {
-    let (texts, others): (Vec<Type>, Vec<Type>) = types.iter().partition(|t| **t == Type::Varchar);
-    if texts.is_empty() || others.is_empty() {
-        return None;
-    }
-    if others.contains(&Type::Float) && others.iter().all(|t| t.is_numeric()) {
-        return Some(Type::Float);
-    }
-    let (mut whole, mut scale) = (13, 5);
-    for of in others {
-        let Type::Number { precision, scale: own } = of else { return None };
-        whole = whole.max(i32::from(precision) - i32::from(own));
-        scale = scale.max(i32::from(own));
-    }
-    Some(Type::number((whole + scale).min(38), scale))
-}
-
 /// Where values are compared, and one of them has a zone: all are instants.
 fn instants(values: Vec<&mut Expr>, schema: &DFSchema) -> bool {
     let type_of = |e: &Expr| told_type(e, schema).or_else(|| e.to_field(schema).ok().map(|(_, f)| Type::of(&f)));
@@ -284,32 +264,6 @@ fn instants(values: Vec<&mut Expr>, schema: &DFSchema) -> bool {
         }
     }
     true
-}
-
-/// Where texts are compared, and one of them has a collation: all by their keys.
-fn collate(values: Vec<&mut Expr>, schema: &DFSchema) -> Result<bool> {
-    let spec = values.iter().find_map(|e| told_collation(e, schema));
-    let Some(spec) = spec else { return Ok(false) };
-    for e in values {
-        *e = function::call("__collation_key", vec![function::cast(e.clone(), Type::Varchar), lit(spec.clone())])?;
-    }
-    Ok(true)
-}
-
-/// A pattern beside a text of a collation: case is folded, alphabets are refused as Snowflake does.
-fn matched(like: &mut Like, schema: &DFSchema) -> Result<bool> {
-    let spec = told_collation(&like.expr, schema).or_else(|| told_collation(&like.pattern, schema));
-    let Some(spec) = spec else { return Ok(false) };
-    if !Collation::parse(&spec).map_err(|e| DataFusionError::External(Box::new(e)))?.is_matched() {
-        let word = if like.case_insensitive { "ILIKE" } else { "LIKE" };
-        let refused = SqlError::new("sql/collation", format!("`{word}` does not know the collation `{spec}`"))
-            .help("it knows `upper`, `lower` and `trim`; give the text another one: COLLATE(text, '')");
-        return Err(DataFusionError::External(Box::new(refused)));
-    }
-    for e in [&mut like.expr, &mut like.pattern] {
-        **e = function::call("__collation_key", vec![function::cast(e.as_ref().clone(), Type::Varchar), lit(spec.clone())])?;
-    }
-    Ok(true)
 }
 
 /// Whether instants are compared, and one of the two has a zone.
@@ -338,62 +292,12 @@ fn unite(results: Vec<&mut Expr>, schema: &DFSchema) -> bool {
     changed
 }
 
-/// Columns of a UNION's inputs in one type each.
-fn unite_inputs(union: Union) -> Result<Transformed<LogicalPlan>> {
-    let width = union.schema.fields().len();
-    if union.inputs.iter().any(|p| p.schema().fields().len() != width) {
-        return Ok(Transformed::no(LogicalPlan::Union(union)));
-    }
-    let is_empty = |f: &Field| *f.data_type() == DataType::Null;
-    let targets: Vec<Option<Type>> = (0..width)
-        .map(|i| {
-            let fields = union.inputs.iter().map(|p| p.schema().field(i));
-            let types: Vec<Type> = fields.filter(|f| !is_empty(f)).map(|f| Type::of(f)).collect();
-            meeting(&types).or_else(|| numeric(&types))
-        })
-        .collect();
-    // a column holds what the longest of its texts may be
-    let length = |f: &Field| f.metadata().get(LENGTH).and_then(|n| n.parse::<u64>().ok());
-    let lengths: Vec<Option<Option<u64>>> = (0..width)
-        .map(|i| {
-            let fields = || union.inputs.iter().map(|p| p.schema().field(i)).filter(|f| !is_empty(f));
-            let first = length(fields().next()?);
-            let longest = fields().map(|f| length(f)).reduce(|a, b| Some(a?.max(b?)))?;
-            (fields().any(|f| length(f) != first) && fields().all(|f| Type::of(f) == Type::Varchar)).then_some(longest)
-        })
-        .collect();
-    if targets.iter().all(Option::is_none) && lengths.iter().all(Option::is_none) {
-        return Ok(Transformed::no(LogicalPlan::Union(union)));
-    }
-    let cast = |input: &Arc<LogicalPlan>| -> Result<Arc<LogicalPlan>> {
-        let exprs = input.schema().iter().zip(targets.iter().zip(&lengths)).map(|((qualifier, field), (target, longest))| {
-            let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
-            if let Some(longest) = longest.filter(|longest| *longest != length(field)) {
-                let sized = match longest {
-                    Some(n) => function::call("__sized", vec![column, lit(n as i64)])?,
-                    None => function::tag(column, Type::Varchar),
-                };
-                return Ok(sized.alias_qualified(qualifier.cloned(), field.name()));
-            }
-            Ok(match target {
-                Some(to) if Type::of(field) != *to || is_empty(field) => {
-                    function::cast(column, *to).alias_qualified(qualifier.cloned(), field.name())
-                }
-                _ => column,
-            })
-        });
-        Ok(Arc::new(LogicalPlan::Projection(Projection::try_new(exprs.collect::<Result<Vec<_>>>()?, Arc::clone(input))?)))
-    };
-    let inputs = union.inputs.iter().map(cast).collect::<Result<Vec<_>>>()?;
-    Ok(Transformed::yes(LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?)))
-}
-
 fn rewrite(e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let mut changed = false;
     let done = match e {
         Expr::InList(InList { mut expr, mut list, negated }) => {
             changed |= instants(std::iter::once(expr.as_mut()).chain(&mut list).collect(), schema);
-            changed |= collate(std::iter::once(expr.as_mut()).chain(&mut list).collect(), schema)?;
+            changed |= collated::compared(std::iter::once(expr.as_mut()).chain(&mut list).collect(), schema)?;
             let wanted = std::iter::once(expr.as_ref()).chain(&list).find_map(|e| plain_type(e, schema));
             let (expr, list) = match wanted {
                 Some(to) => {
@@ -407,7 +311,7 @@ fn rewrite(e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         }
         Expr::Between(Between { mut expr, negated, mut low, mut high }) => {
             changed |= instants(vec![expr.as_mut(), low.as_mut(), high.as_mut()], schema);
-            changed |= collate(vec![expr.as_mut(), low.as_mut(), high.as_mut()], schema)?;
+            changed |= collated::compared(vec![expr.as_mut(), low.as_mut(), high.as_mut()], schema)?;
             let wanted = [&expr, &low, &high].into_iter().find_map(|e| plain_type(e, schema));
             match wanted {
                 Some(to) => {
@@ -419,7 +323,7 @@ fn rewrite(e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             }
         }
         Expr::Like(mut like) => {
-            changed |= matched(&mut like, schema)?;
+            changed |= collated::matched(&mut like, schema)?;
             Expr::Like(Like {
                 expr: boxed(like.expr, Type::Varchar, schema, &mut changed),
                 pattern: boxed(like.pattern, Type::Varchar, schema, &mut changed),
@@ -438,18 +342,7 @@ fn rewrite(e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 of = Some(Type::TimestampLtz);
                 changed = true;
             }
-            if of == Some(Type::Varchar) {
-                let inner = subquery.subquery.schema();
-                let column = inner.columns().swap_remove(0);
-                let spec = told_collation(&expr, schema).or_else(|| told_collation(&Expr::Column(column.clone()), inner));
-                if let Some(spec) = spec {
-                    let keyed = |e: Expr| function::call("__collation_key", vec![e, lit(spec.clone())]);
-                    let key = keyed(Expr::Column(column.clone()))?.alias_qualified(column.relation, column.name);
-                    subquery.subquery = Arc::new(LogicalPlan::Projection(Projection::try_new(vec![key], subquery.subquery)?));
-                    expr = Box::new(keyed(*expr)?);
-                    changed = true;
-                }
-            }
+            changed |= of == Some(Type::Varchar) && collated::within(&mut expr, &mut subquery, schema)?;
             let expr = match of {
                 Some(Type::Semi(_)) | None => expr,
                 Some(of) => boxed(expr, widened(of), schema, &mut changed),

@@ -6,15 +6,22 @@
 use std::{borrow::Cow, sync::Arc};
 
 use datafusion::{
-    arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray},
-    common::Result,
+    arrow::{
+        array::{ArrayRef, BooleanArray, Int64Array, StringArray},
+        datatypes::FieldRef,
+    },
+    common::{DataFusionError, Result},
 };
 use regex::{Captures, Regex, RegexBuilder};
 use serde_json::Value as Json;
 
 use super::{
+    super::{
+        collation::{self, Collation},
+        types::Type,
+    },
     json::{array, boolean, integer, varchar},
-    scalar::{Arity, Function, Rows, fail},
+    scalar::{Arity, CallTypes, Function, Rows, fail},
     value::canonical,
 };
 
@@ -76,7 +83,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         });
         Ok(Arc::new(StringArray::from(out.collect::<Result<Vec<_>>>()?)))
     }),
-    Function::new("__like_regexp", Arity::Between(2, 4), boolean, like),
+    Function::new("__like_regexp", Arity::Between(2, 4), patterned, like),
 ];
 
 /// Which argument is what.
@@ -244,8 +251,20 @@ fn compile(pattern: &str, parameters: &str, anchored: bool) -> Result<Compiled> 
 }
 
 /// LIKE and ILIKE with any escape character: subject, pattern, 'i' or '', escape.
+fn patterned(call: &CallTypes) -> Result<FieldRef> {
+    if let Some(spec) = &call.collation {
+        Collation::for_patterns(spec).map_err(|e| DataFusionError::External(Box::new(e)))?;
+    }
+    Ok(collation::tagged(Type::Boolean.field(call.name), call.collation.as_deref()))
+}
+
 fn like(r: &Rows) -> Result<ArrayRef> {
-    let (subjects, patterns) = (r.text(0)?, r.text(1)?);
+    let collation = r.collation()?;
+    let folded = |texts: StringArray| match &collation {
+        Some(collation) => texts.iter().map(|t| t.map(|t| collation.key(t))).collect(),
+        None => texts,
+    };
+    let (subjects, patterns) = (folded(r.text(0)?), folded(r.text(1)?));
     let modes = if r.args.len() > 2 { Some(r.text(2)?) } else { None };
     let escapes = if r.args.len() > 3 { Some(r.text(3)?) } else { None };
     let mut last: Option<(String, Regex)> = None;
