@@ -14,8 +14,8 @@ use serde_json::Value as Json;
 use crate::{
     ingest::{
         IngestError,
-        fields::FieldPlaces,
-        rows::{Cell, RowBuilder, canonical, column, semi_structured, timestamp},
+        fields::{FieldOrder, FieldPlaces},
+        rows::{Cell, RowBuilder, Slot, canonical, column, semi_structured, timestamp},
         settings::Settings,
     },
     names::{Identifier, SemiStructured},
@@ -46,6 +46,7 @@ pub struct Columns {
     whole: bool,
     schema: SchemaRef,
     fields: FieldPlaces,
+    kinds: Vec<ColumnType>,
 }
 
 impl std::fmt::Display for ColumnType {
@@ -223,7 +224,8 @@ impl Columns {
             return Err(twice.name().clone());
         }
         let places = FieldPlaces::new(own.iter().map(|c| c.name.trim_matches('"')));
-        Ok(Self { own, partitions, whole, schema: Arc::new(Schema::new(fields)), fields: places })
+        let kinds = own.iter().map(|c| c.column_type).collect();
+        Ok(Self { own, partitions, whole, schema: Arc::new(Schema::new(fields)), fields: places, kinds })
     }
 
     pub fn is_payload(&self) -> bool {
@@ -247,12 +249,8 @@ impl Columns {
 
     /// The cells of an object and one more of its fields, straight from its text: values of fields that no column takes are not
     /// made. `None` of what is not as it should be; [`Columns::json_row`] says why.
-    pub fn quick_row(&self, text: &[u8], more: Option<&str>) -> Option<(Vec<Cell>, Option<Json>)> {
-        if self.whole {
-            return None;
-        }
-        let kinds = self.own.iter().map(|c| c.column_type);
-        self.fields.row(text, kinds.collect(), more)
+    pub fn quick_row<'t>(&self, text: &'t [u8], more: Option<&str>, order: &mut FieldOrder) -> Option<(Vec<Slot<'t>>, Option<Json>)> {
+        if self.whole { None } else { self.fields.row(text, &self.kinds, more, order) }
     }
 
     /// The cells of an object's own columns; names of fields compare without regard to case when none is equal.

@@ -5,10 +5,19 @@
 
 use std::{collections::HashMap, fmt};
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::{
+    Deserialize,
+    de::{
+        DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
+        value::{MapAccessDeserializer, SeqAccessDeserializer},
+    },
+};
 use serde_json::Value as Json;
 
-use super::{columns::ColumnType, rows::Cell};
+use super::{
+    columns::ColumnType,
+    rows::{Cell, Slot},
+};
 
 /// Of the name of a field the place of its column.
 pub struct FieldPlaces {
@@ -17,6 +26,13 @@ pub struct FieldPlaces {
     folded: HashMap<String, usize>,
     is_clear: bool,
 }
+
+/// The fields of the object before: objects of one source mostly have theirs in one order.
+#[derive(Default)]
+pub struct FieldOrder(Vec<(String, Field)>);
+
+/// Fields of an object that are remembered.
+const MOST: usize = 512;
 
 impl FieldPlaces {
     pub fn new<'a>(names: impl Iterator<Item = &'a str>) -> Self {
@@ -30,17 +46,24 @@ impl FieldPlaces {
         Self { exact, folded, is_clear }
     }
 
-    /// `None`: something is not as it should be.
-    pub fn row(&self, text: &[u8], kinds: Vec<ColumnType>, more: Option<&str>) -> Option<(Vec<Cell>, Option<Json>)> {
+    /// `order` is of objects of this source and the same `more`. `None`: something is not as it should be.
+    pub fn row<'t>(
+        &self,
+        text: &'t [u8],
+        kinds: &[ColumnType],
+        more: Option<&str>,
+        order: &mut FieldOrder,
+    ) -> Option<(Vec<Slot<'t>>, Option<Json>)> {
         if !self.is_clear {
             return None;
         }
-        let mut row = Row { places: self, exactly: vec![false; kinds.len()], cells: vec![None; kinds.len()], kinds, more, other: None };
+        let mut row = Row { places: self, slots: vec![], kinds, more, other: None, order };
+        row.slots.resize_with(kinds.len(), || (None, false));
         let mut source = serde_json::Deserializer::from_slice(text);
         let is_fit = source.deserialize_map(&mut row).ok()?;
         source.end().ok()?;
-        let cells = row.cells.into_iter().map(|cell| cell.unwrap_or(Cell::Null)).collect();
-        is_fit.then_some((cells, row.other))
+        let slots = row.slots.into_iter().map(|(slot, _)| slot.unwrap_or(Slot::Cell(Cell::Null))).collect();
+        is_fit.then_some((slots, row.other))
     }
 
     /// The column of a field, and whether the names are equal.
@@ -54,23 +77,30 @@ impl FieldPlaces {
     }
 }
 
-struct Row<'a> {
+struct Row<'a, 't> {
     places: &'a FieldPlaces,
-    kinds: Vec<ColumnType>,
-    cells: Vec<Option<Cell>>,
-    /// The cell is that of a field of just this name, which goes before others.
-    exactly: Vec<bool>,
+    kinds: &'a [ColumnType],
+    /// Of each column what it is given, and whether by a field of just its name, which goes before others.
+    slots: Vec<(Option<Slot<'t>>, bool)>,
     more: Option<&'a str>,
     other: Option<Json>,
+    order: &'a mut FieldOrder,
 }
 
 /// What a field is for.
+#[derive(Clone, Copy)]
 struct Field {
     place: Option<(usize, bool)>,
     is_more: bool,
 }
 
-struct Name<'a>(&'a FieldPlaces, Option<&'a str>);
+/// The name of a field, the `at`th of its object.
+struct Name<'a> {
+    places: &'a FieldPlaces,
+    more: Option<&'a str>,
+    order: &'a mut FieldOrder,
+    at: usize,
+}
 
 impl<'de> DeserializeSeed<'de> for Name<'_> {
     type Value = Field;
@@ -88,11 +118,100 @@ impl Visitor<'_> for Name<'_> {
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Field, E> {
-        Ok(Field { place: self.0.place(name), is_more: self.1 == Some(name) })
+        let known = &mut self.order.0;
+        if let Some((before, field)) = known.get(self.at)
+            && before == name
+        {
+            return Ok(*field);
+        }
+        let field = Field { place: self.places.place(name), is_more: self.more == Some(name) };
+        if let Some(before) = known.get_mut(self.at) {
+            *before = (name.to_owned(), field);
+        } else if self.at == known.len() && self.at < MOST {
+            known.push((name.to_owned(), field));
+        }
+        Ok(field)
     }
 }
 
-impl<'de> Visitor<'de> for &mut Row<'_> {
+/// A value of a column; `None` of one that does not fit.
+struct Value(ColumnType);
+
+impl Value {
+    fn of<'t>(self, value: Json) -> Option<Slot<'t>> {
+        self.0.cell_of(value).ok().map(Slot::Cell)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Value {
+    type Value = Option<Slot<'de>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<Self::Value, D::Error> {
+        source.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Value {
+    type Value = Option<Slot<'de>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+        match self.0 {
+            ColumnType::Text => Ok(Some(Slot::Text(text))),
+            _ => self.visit_str(text),
+        }
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        match self.0 {
+            ColumnType::Text => Ok(Some(Slot::Cell(text.into()))),
+            ColumnType::Semi(_) => Ok(self.of(text.into())),
+            kind => Ok(kind.cell(text).ok().map(Slot::Cell)),
+        }
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
+        match self.0 {
+            ColumnType::Integer => Ok(Some(Slot::Cell(Cell::Int(number)))),
+            _ => Ok(self.of(number.into())),
+        }
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
+        match i64::try_from(number) {
+            Ok(number) => self.visit_i64(number),
+            Err(_) => Ok(self.of(number.into())),
+        }
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
+        match self.0 {
+            ColumnType::Float => Ok(Some(Slot::Cell(Cell::Float(number)))),
+            _ => Ok(self.of(number.into())),
+        }
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(self.of(value.into()))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(Some(Slot::Cell(Cell::Null)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+        Ok(self.of(Json::deserialize(SeqAccessDeserializer::new(list))?))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        Ok(self.of(Json::deserialize(MapAccessDeserializer::new(map))?))
+    }
+}
+
+impl<'de> Visitor<'de> for &mut Row<'_, 'de> {
     /// Whether every value fits its column.
     type Value = bool;
 
@@ -101,25 +220,31 @@ impl<'de> Visitor<'de> for &mut Row<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
-        while let Some(field) = map.next_key_seed(Name(self.places, self.more))? {
+        let mut at = 0;
+        while let Some(field) = map.next_key_seed(Name { places: self.places, more: self.more, order: self.order, at })? {
+            at += 1;
             // of two fields that name a column without its case the first counts, of two of one name the last
-            let taken = field.place.filter(|(place, exact)| *exact || self.cells[*place].is_none());
+            let taken = field.place.filter(|(place, exact)| *exact || self.slots[*place].0.is_none());
             if taken.is_none() && !field.is_more {
                 // twice the same spelling is for the tree to sort out
-                if field.place.is_some_and(|(place, _)| !self.exactly[place]) {
+                if field.place.is_some_and(|(place, _)| !self.slots[place].1) {
                     return Ok(false);
                 }
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
-            let value: Json = map.next_value()?;
-            if field.is_more {
-                self.other = Some(value.clone());
-            }
+            let slot = match taken {
+                Some((place, _)) if !field.is_more => map.next_value_seed(Value(self.kinds[place]))?,
+                _ => {
+                    let value: Json = map.next_value()?;
+                    self.other = Some(value.clone());
+                    taken.and_then(|(place, _)| Value(self.kinds[place]).of(value))
+                }
+            };
             if let Some((place, exact)) = taken {
-                let Ok(cell) = self.kinds[place].cell_of(value) else { return Ok(false) };
-                self.cells[place] = Some(cell);
-                self.exactly[place] |= exact;
+                let Some(slot) = slot else { return Ok(false) };
+                let before = self.slots[place].1;
+                self.slots[place] = (Some(slot), before | exact);
             }
         }
         Ok(true)
@@ -138,6 +263,7 @@ mod tests {
         let kinds =
             [("song", "varchar"), ("n", "integer"), ("Length", "float"), ("price", "number(5,2)"), ("at", "timestamp"), ("tags", "array")];
         let columns = Columns::new(kinds.iter().map(column).collect(), vec![], None, vec![]).expect("columns");
+        let mut order = FieldOrder::default();
         for text in [
             r#"{"song": "a\u00e9\n", "n": 1, "length": 2, "price": 1.005, "at": "2025-02-27T11:00:00Z", "tags": [{"b": 1, "a": 2}], "x": {"y": []}}"#,
             r#"{"SONG": "a", "song": "b", "N": 2}"#,
@@ -156,8 +282,9 @@ mod tests {
         ] {
             let tree = serde_json::from_str::<Json>(text).ok();
             let by_tree = tree.as_ref().and_then(|tree| columns.json_row(tree).ok());
-            match columns.quick_row(text.as_bytes(), Some("n")) {
-                Some((cells, more)) => {
+            match columns.quick_row(text.as_bytes(), Some("n"), &mut order) {
+                Some((slots, more)) => {
+                    let cells = slots.into_iter().map(Cell::from).collect::<Vec<_>>();
                     assert_eq!(Some(cells), by_tree, "{text}");
                     assert_eq!(more.as_ref(), tree.as_ref().and_then(|tree| tree.get("n")), "{text}");
                 }

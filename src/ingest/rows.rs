@@ -30,6 +30,28 @@ pub enum Cell {
     Timestamp(chrono::NaiveDateTime),
 }
 
+/// A cell whose text may still stand where it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Slot<'a> {
+    Text(&'a str),
+    Cell(Cell),
+}
+
+impl From<Cell> for Slot<'_> {
+    fn from(cell: Cell) -> Self {
+        Self::Cell(cell)
+    }
+}
+
+impl From<Slot<'_>> for Cell {
+    fn from(slot: Slot<'_>) -> Self {
+        match slot {
+            Slot::Text(text) => text.into(),
+            Slot::Cell(cell) => cell,
+        }
+    }
+}
+
 impl Cell {
     /// A list of texts as an ARRAY.
     pub fn array(items: &[String]) -> Self {
@@ -118,10 +140,11 @@ impl RowBuilder {
     }
 
     /// One cell per column, in the schema's order.
-    pub fn push(&mut self, cells: impl IntoIterator<Item = Cell>) {
+    pub fn push<'a, S: Into<Slot<'a>>>(&mut self, cells: impl IntoIterator<Item = S>) {
         let mut cells = cells.into_iter();
         for (builder, field) in self.columns.iter_mut().zip(self.schema.fields()) {
-            append(builder.as_mut(), field.data_type(), cells.next().unwrap_or(Cell::Null));
+            let slot = cells.next().map_or(Slot::Cell(Cell::Null), Into::into);
+            append(builder.as_mut(), field.data_type(), slot);
         }
         self.rows += 1;
     }
@@ -146,10 +169,14 @@ impl RowBuilder {
 }
 
 /// Columns of landing tables are nullable: a cell of another kind than the column's is no value of it.
-fn append(builder: &mut dyn ArrayBuilder, data_type: &DataType, cell: Cell) {
+fn append(builder: &mut dyn ArrayBuilder, data_type: &DataType, slot: Slot<'_>) {
     fn to<B: 'static>(builder: &mut dyn ArrayBuilder) -> &mut B {
         builder.as_any_mut().downcast_mut().expect("make_builder gives the builder of the type")
     }
+    let cell = match (data_type, slot) {
+        (DataType::Utf8, Slot::Text(text)) => return to::<StringBuilder>(builder).append_value(text),
+        (_, slot) => Cell::from(slot),
+    };
     match (data_type, cell) {
         (DataType::Utf8, Cell::Text(text)) => to::<StringBuilder>(builder).append_value(text),
         (DataType::Utf8, _) => to::<StringBuilder>(builder).append_null(),
@@ -196,7 +223,7 @@ mod tests {
         let mut rows = RowBuilder::new(schema);
         let day: chrono::NaiveDate = "2025-02-27".parse().expect("a date");
         rows.push([Cell::from("a"), 1.into(), 0.5.into(), true.into(), Cell::Decimal(123), day.into(), day.and_hms_opt(11, 0, 0).into()]);
-        rows.push([]);
+        rows.push::<Cell>([]);
         let batches = rows.finish().expect("a batch");
         assert!(rows.finish().expect("nothing").is_empty());
         insta::assert_snapshot!(pretty_format_batches(&batches).expect("text"), @r"

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use datafusion::{
     arrow::{
         array::{Array, ArrayRef, UInt32Array},
-        compute::take_record_batch,
+        compute::{partition, take_record_batch},
         datatypes::{Schema, SchemaRef},
         record_batch::RecordBatch,
         util::display::{ArrayFormatter, FormatOptions},
@@ -164,22 +164,21 @@ fn split(
         return Ok(vec![(vec![], batch.clone())]);
     }
     let options = FormatOptions::default();
-    let formatters =
-        partition_indices.iter().map(|i| ArrayFormatter::try_new(batch.column(*i).as_ref(), &options)).collect::<Result<Vec<_>, _>>()?;
-    let mut order: Vec<Vec<Option<String>>> = vec![];
-    let mut rows: HashMap<Vec<Option<String>>, Vec<u32>> = HashMap::new();
-    for row in 0..batch.num_rows() {
-        let key: Vec<Option<String>> = partition_indices
-            .iter()
-            .zip(&formatters)
-            .map(|(i, f)| (!batch.column(*i).is_null(row)).then(|| f.value(row).to_string()))
-            .collect();
-        rows.entry(key.clone())
-            .or_insert_with(|| {
-                order.push(key);
-                vec![]
-            })
-            .push(row as u32);
+    let columns: Vec<ArrayRef> = partition_indices.iter().map(|i| Arc::clone(batch.column(*i))).collect();
+    let formatters = columns.iter().map(|c| ArrayFormatter::try_new(c.as_ref(), &options)).collect::<Result<Vec<_>, _>>()?;
+    let mut order: Vec<PartitionValues> = vec![];
+    let mut rows: HashMap<PartitionValues, Vec<u32>> = HashMap::new();
+    // rows that follow one another mostly have one value: it is looked up once
+    for run in partition(&columns)?.ranges() {
+        let values = columns.iter().zip(&formatters).map(|(c, f)| (!c.is_null(run.start)).then(|| f.value(run.start).to_string()));
+        let key: PartitionValues = values.collect();
+        if !rows.contains_key(&key) {
+            order.push(key.clone());
+        }
+        rows.entry(key).or_default().extend(run.start as u32..run.end as u32);
+    }
+    if order.len() == 1 {
+        return Ok(order.into_iter().map(|key| (key, batch.clone())).collect());
     }
     order
         .into_iter()

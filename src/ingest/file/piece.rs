@@ -11,13 +11,14 @@ use super::{
     layout::Layout,
     parquet::{self, Columnar},
     position::Entry,
-    records::{Data, Reading, Records},
+    records::{Data, Reading, Records, json},
     store::Troubles,
 };
 use crate::ingest::{
     IngestError, Parsed, Rejected,
     columns::{Unknown, type_of, wider},
-    rows::{Cell, RowBuilder, canonical},
+    fields::FieldOrder,
+    rows::{Cell, RowBuilder, Slot, canonical},
 };
 
 const ROWS_PER_BATCH: usize = 65_536;
@@ -26,6 +27,7 @@ const BYTES_PER_BATCH: usize = 8 << 20;
 pub struct Piece {
     pub layout: Arc<Layout>,
     builder: RowBuilder,
+    order: FieldOrder,
     /// In the builder, roughly.
     pending: usize,
     batches: Vec<RecordBatch>,
@@ -66,7 +68,18 @@ pub enum Content {
 impl Piece {
     pub fn new(layout: Arc<Layout>) -> Self {
         let builder = RowBuilder::new(layout.schema());
-        Self { layout, builder, pending: 0, batches: vec![], rejected: vec![], bytes: 0, replaced: vec![], landed: vec![], only: None }
+        Self {
+            layout,
+            builder,
+            order: FieldOrder::default(),
+            pending: 0,
+            batches: vec![],
+            rejected: vec![],
+            bytes: 0,
+            replaced: vec![],
+            landed: vec![],
+            only: None,
+        }
     }
 
     pub fn reject(&mut self, reason: String, position: String, record: String) {
@@ -88,6 +101,7 @@ impl Piece {
         self.flush()?;
         self.layout = Arc::new(layout);
         self.builder = RowBuilder::new(self.layout.schema());
+        self.order = FieldOrder::default();
         Ok(())
     }
 
@@ -142,9 +156,20 @@ impl Piece {
         if open.taken <= open.skip {
             return Ok(true);
         }
-        let mut json = None;
-        let cells = match record.data {
+        let layout = Arc::clone(&self.layout);
+        let quick = match &record.data {
+            Ok(Data::Line) if !layout.minds() => layout.columns.quick_row(records.line(), None, &mut self.order),
+            _ => None,
+        };
+        let data = match record.data {
+            Ok(Data::Line) if quick.is_none() => json(records.line()).map(Data::Json),
+            other => other,
+        };
+        let mut tree = None;
+        let slots = |cells: Vec<Cell>| cells.into_iter().map(Slot::Cell).collect::<Vec<_>>();
+        let cells = match data {
             Err(reason) => Err(reason),
+            Ok(Data::Line) => Ok(quick.unwrap_or_default().0),
             Ok(Data::Json(value)) => {
                 let cells = match self.grown(&value) {
                     Ok(Some(layout)) => {
@@ -154,20 +179,24 @@ impl Piece {
                     Ok(None) => self.layout.columns.json_row(&value),
                     Err(reason) => Err(reason),
                 };
-                json = Some(value);
-                cells
+                tree = Some(value);
+                cells.map(slots)
             }
             Ok(Data::Fields) => match records.fields() {
-                Some(fields) => self.fields(fields, records.header().unwrap_or_default(), places, *width, reading),
+                Some(fields) => self.fields(fields, records.header().unwrap_or_default(), places, *width, reading).map(slots),
                 None => Err("a record without fields".into()),
             },
         };
         match cells {
             Ok(mut cells) => {
-                cells.extend(open.partitions.iter().cloned());
-                cells.push(open.entry.file.as_str().into());
-                cells.push(Cell::Int(record.line as i64));
-                let size = |cell: &Cell| if let Cell::Text(text) = cell { text.len() + 8 } else { 8 };
+                cells.extend(open.partitions.iter().cloned().map(Slot::Cell));
+                cells.push(Slot::Text(&open.entry.file));
+                cells.push(Slot::Cell(Cell::Int(record.line as i64)));
+                let size = |slot: &Slot<'_>| match slot {
+                    Slot::Text(text) => text.len() + 8,
+                    Slot::Cell(Cell::Text(text)) => text.len() + 8,
+                    Slot::Cell(_) => 8,
+                };
                 self.pending += cells.iter().map(size).sum::<usize>();
                 self.builder.push(cells);
                 open.entry.rows += 1;
@@ -177,8 +206,8 @@ impl Piece {
             }
             Err(reason) => {
                 let mut text = records.text();
-                if let (true, Some(json)) = (text.is_empty(), json) {
-                    text = json.to_string();
+                if let (true, Some(tree)) = (text.is_empty(), tree) {
+                    text = tree.to_string();
                 }
                 open.entry.rejected += 1;
                 self.reject(reason, format!("{}:{}", open.entry.file, record.line), text);

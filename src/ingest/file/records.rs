@@ -105,6 +105,8 @@ const SAMPLE: usize = 1000;
 
 pub enum Data {
     Json(Json),
+    /// See [`Records::line`].
+    Line,
     /// See [`Records::fields`].
     Fields,
 }
@@ -181,6 +183,14 @@ impl Records {
         }
     }
 
+    /// Of the last record, when it is [`Data::Line`].
+    pub fn line(&self) -> &[u8] {
+        match &self.source {
+            Source::Lines { text, line, .. } => trimmed(text, *line),
+            _ => &[],
+        }
+    }
+
     /// The last record as it stands in the file.
     pub fn text(&self) -> String {
         match &self.source {
@@ -226,16 +236,9 @@ impl Records {
                         return self.breaks_off(&e, line);
                     }
                 }
-                let trimmed = match *line {
-                    1 => text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text[..]),
-                    _ => &text[..],
+                if !trimmed(text, *line).is_empty() {
+                    return Ok(Some(Record { line: *line, data: Ok(Data::Line) }));
                 }
-                .trim_ascii();
-                if trimmed.is_empty() {
-                    continue;
-                }
-                let data = serde_json::from_slice::<Json>(trimmed).map(Data::Json).map_err(|e| format!("not JSON: {e}"));
-                return Ok(Some(Record { line: *line, data }));
             },
             // a list has no lines of its own: its records are counted
             Source::Document { records, line, last } => Ok(records.next().map(|record| {
@@ -266,6 +269,20 @@ impl Records {
         self.source = Source::Ended { text: String::new() };
         Ok(Some(Record { line, data: Err(reason) }))
     }
+}
+
+/// A line without its end; the first without the mark of its encoding.
+fn trimmed(text: &[u8], line: u64) -> &[u8] {
+    match line {
+        1 => text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text),
+        _ => text,
+    }
+    .trim_ascii()
+}
+
+/// A line as a tree.
+pub fn json(line: &[u8]) -> Result<Json, String> {
+    serde_json::from_slice(line).map_err(|e| format!("not JSON: {e}"))
 }
 
 fn broken(shown: &str, error: &std::io::Error) -> Result<String, IngestError> {
@@ -343,7 +360,11 @@ pub fn sample(records: &mut Records, null_values: &[String]) -> Result<IndexMap<
     }
     for _ in 0..SAMPLE {
         let Some(record) = records.next()? else { break };
-        match record.data {
+        let data = match record.data {
+            Ok(Data::Line) => json(records.line()).map(Data::Json),
+            other => other,
+        };
+        match data {
             Ok(Data::Json(Json::Object(object))) => {
                 for (field, value) in &object {
                     let known = found.entry(field.clone()).or_insert(None);

@@ -26,7 +26,8 @@ use crate::{
     ingest::{
         IngestError, Parsed, Rejected,
         columns::{Column, ColumnType, Columns, Unknown, type_of, wider},
-        rows::{Cell, RowBuilder, canonical},
+        fields::FieldOrder,
+        rows::{Cell, RowBuilder, Slot, canonical},
     },
     names::Identifier,
 };
@@ -189,14 +190,13 @@ impl Decoder {
     fn chunk(&self, messages: &[Message], layout: &Layout, schemas: &HashMap<u32, Known>) -> Result<Chunk, IngestError> {
         let mut chunk = Chunk::default();
         let mut rows = RowBuilder::new(layout.schema());
+        let mut order = FieldOrder::default();
         for message in messages {
-            match self.cells(message, layout, schemas, &mut chunk.unknown) {
-                Ok(Some((mut cells, day))) => {
-                    if self.settings.event_date {
-                        cells.push(day.or_else(|| moment(message)).map(|at| at.date()).into());
-                    }
-                    cells.extend(self.metadata(message));
-                    rows.push(cells);
+            match self.cells(message, layout, schemas, &mut order, &mut chunk.unknown) {
+                Ok(Some((cells, day))) => {
+                    let at = moment(message);
+                    let day = self.settings.event_date.then(|| Slot::Cell(day.or(at).map(|at| at.date()).into()));
+                    rows.push(cells.into_iter().chain(day).chain(self.metadata(message, at)));
                 }
                 Ok(None) => {}
                 Err(reason) => chunk.rejected.push(Rejected {
@@ -211,27 +211,28 @@ impl Decoder {
     }
 
     /// The own cells of a message and when its event was, as far as it says; `None` of one that is left out.
-    fn cells(
+    fn cells<'m>(
         &self,
-        message: &Message,
+        message: &'m Message,
         layout: &Layout,
         schemas: &HashMap<u32, Known>,
+        order: &mut FieldOrder,
         unknown: &mut IndexMap<String, ColumnType>,
-    ) -> Result<Option<(Vec<Cell>, Option<NaiveDateTime>)>, String> {
+    ) -> Result<Option<(Vec<Slot<'m>>, Option<NaiveDateTime>)>, String> {
         let columns = &layout.columns;
         let Some(payload) = &message.payload else {
             let width = if columns.is_payload() { 1 } else { columns.own.len() };
-            return Ok(self.settings.keep_tombstones.then(|| (vec![Cell::Null; width], None)));
+            return Ok(self.settings.keep_tombstones.then(|| (vec![Slot::Cell(Cell::Null); width], None)));
         };
         let record = match self.settings.format {
             Format::String => {
                 let text = std::str::from_utf8(payload).map_err(|_| "not UTF-8".to_owned())?;
-                return Ok(Some((vec![text.into()], None)));
+                return Ok(Some((vec![Slot::Text(text)], None)));
             }
             Format::Json => {
                 let minds = layout.grows(self.settings.unknown) || self.settings.unknown == Unknown::Reject;
                 let time = self.settings.event_time.as_deref();
-                if let Some((cells, at)) = (!minds).then(|| columns.quick_row(payload, time)).flatten() {
+                if let Some((cells, at)) = (!minds).then(|| columns.quick_row(payload, time, order)).flatten() {
                     return Ok(Some((cells, at.as_ref().and_then(event_time))));
                 }
                 serde_json::from_slice::<Json>(payload).map_err(|e| format!("not JSON: {e}"))?
@@ -249,7 +250,7 @@ impl Decoder {
         };
         let at = self.settings.event_time.as_ref().and_then(|field| event_time(record.get(field)?));
         if columns.is_payload() {
-            return Ok(Some((vec![canonical(&record).into()], at)));
+            return Ok(Some((vec![Slot::Cell(canonical(&record).into())], at)));
         }
         if self.settings.format == Format::Json
             && (layout.grows(self.settings.unknown) || self.settings.unknown == Unknown::Reject)
@@ -265,7 +266,7 @@ impl Decoder {
                 }
             }
         }
-        columns.json_row(&record).map(|cells| Some((cells, at)))
+        columns.json_row(&record).map(|cells| Some((cells.into_iter().map(Slot::Cell).collect(), at)))
     }
 
     fn refuse_unknown_fields(&self, schema: &AvroSchema, layout: &Layout) -> Result<(), String> {
@@ -278,14 +279,14 @@ impl Decoder {
         }
     }
 
-    fn metadata(&self, message: &Message) -> [Cell; 6] {
+    fn metadata<'m>(&'m self, message: &'m Message, at: Option<NaiveDateTime>) -> [Slot<'m>; 6] {
         [
-            self.settings.topic.as_str().into(),
-            Cell::Int(message.partition.into()),
-            Cell::Int(message.offset),
-            moment(message).into(),
-            message.key.as_deref().map(text).into(),
-            headers(message).into(),
+            Slot::Text(&self.settings.topic),
+            Slot::Cell(Cell::Int(message.partition.into())),
+            Slot::Cell(Cell::Int(message.offset)),
+            Slot::Cell(at.into()),
+            message.key.as_deref().map_or(Slot::Cell(Cell::Null), slot),
+            if message.headers.is_empty() { Slot::Text("{}") } else { Slot::Cell(headers(message).into()) },
         ]
     }
 }
@@ -306,19 +307,24 @@ fn event_time(value: &Json) -> Option<NaiveDateTime> {
 }
 
 /// Text as it is, other bytes in hexadecimal digits.
-fn text(bytes: &[u8]) -> String {
+fn slot(bytes: &[u8]) -> Slot<'_> {
     let is_binary = |c: char| c.is_control() && !c.is_whitespace();
     match std::str::from_utf8(bytes) {
-        Ok(text) if !text.contains(is_binary) => text.to_owned(),
-        _ => avro::hexadecimal(bytes),
+        Ok(text) if !text.contains(is_binary) => Slot::Text(text),
+        _ => Slot::Cell(avro::hexadecimal(bytes).into()),
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    match slot(bytes) {
+        Slot::Text(text) => text.to_owned(),
+        Slot::Cell(Cell::Text(text)) => text,
+        Slot::Cell(_) => String::new(),
     }
 }
 
 /// An object; a header that comes several times is a list.
 fn headers(message: &Message) -> String {
-    if message.headers.is_empty() {
-        return "{}".into();
-    }
     let mut map: Map<String, Json> = Map::new();
     for (name, value) in &message.headers {
         let value = value.as_deref().map_or(Json::Null, |v| text(v).into());
