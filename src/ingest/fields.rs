@@ -59,7 +59,8 @@ impl FieldPlaces {
         }
         let mut row = Row { places: self, slots: vec![], kinds, more, other: None, order };
         row.slots.resize_with(kinds.len(), || (None, false));
-        let mut source = serde_json::Deserializer::from_slice(text);
+        // checked once, not text by text
+        let mut source = serde_json::Deserializer::from_str(std::str::from_utf8(text).ok()?);
         let is_fit = source.deserialize_map(&mut row).ok()?;
         source.end().ok()?;
         let slots = row.slots.into_iter().map(|(slot, _)| slot.unwrap_or(Slot::Cell(Cell::Null))).collect();

@@ -123,12 +123,35 @@ pub struct RowBuilder {
     schema: SchemaRef,
     columns: Vec<Box<dyn ArrayBuilder>>,
     rows: usize,
+    /// Rows that will come, as far as that is known.
+    expected: usize,
 }
+
+/// Rows that tell how long the texts of a column are.
+const SAMPLE: usize = 256;
 
 impl RowBuilder {
     pub fn new(schema: SchemaRef) -> Self {
-        let columns = schema.fields().iter().map(|f| make_builder(f.data_type(), 0)).collect();
-        Self { schema, columns, rows: 0 }
+        Self::with_rows(schema, 0)
+    }
+
+    /// Memory for this many rows is taken at once, not by doubling.
+    pub fn with_rows(schema: SchemaRef, rows: usize) -> Self {
+        let columns = schema.fields().iter().map(|f| make_builder(f.data_type(), rows)).collect();
+        Self { schema, columns, rows: 0, expected: rows }
+    }
+
+    /// Builders of texts, with room for the texts to come after those of the first rows.
+    fn widen(&mut self) {
+        for builder in &mut self.columns {
+            let Some(texts) = builder.as_any_mut().downcast_mut::<StringBuilder>() else { continue };
+            let bytes = texts.values_slice().len() * self.expected / self.rows;
+            let mut wide = StringBuilder::with_capacity(self.expected, bytes + bytes / 8);
+            for text in texts.finish().iter() {
+                wide.append_option(text);
+            }
+            *texts = wide;
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -147,6 +170,9 @@ impl RowBuilder {
             append(builder.as_mut(), field.data_type(), slot);
         }
         self.rows += 1;
+        if self.rows == SAMPLE && self.expected > 2 * SAMPLE {
+            self.widen();
+        }
     }
 
     /// The batch, or none of no rows; the builder is empty afterwards.

@@ -22,6 +22,7 @@ use deltalake::kernel::Add;
 use futures::StreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, buffered::BufWriter, path::Path};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::LakeError;
 
@@ -81,9 +82,8 @@ pub async fn write_stream(
     let partition_indices: Vec<usize> = partition_by.iter().filter_map(|c| schema.index_of(c).ok()).collect();
     let data_indices: Vec<usize> = (0..schema.fields().len()).filter(|i| !partition_indices.contains(i)).collect();
     let file_schema: SchemaRef = Arc::new(Schema::new(data_indices.iter().map(|i| schema.field(*i).clone()).collect::<Vec<_>>()));
-    let mut open: HashMap<Vec<Option<String>>, OpenFile> = HashMap::new();
-    let mut done = vec![];
-    while let Some(batch) = stream.next().await {
+    let mut open: HashMap<PartitionValues, Partition> = HashMap::new();
+    'stream: while let Some(batch) = stream.next().await {
         let batch = batch.map_err(WriteError::Query)?;
         if batch.num_rows() == 0 {
             continue;
@@ -91,23 +91,74 @@ pub async fn write_stream(
         for (values, part) in split(&batch, &partition_indices).map_err(|e| WriteError::Query(e.into()))? {
             let columns: Vec<ArrayRef> = data_indices.iter().map(|i| part.column(*i).clone()).collect();
             let part = RecordBatch::try_new(file_schema.clone(), columns).map_err(|e| WriteError::Query(e.into()))?;
-            if !open.contains_key(&values) {
-                open.insert(values.clone(), open_file(&store, &file_schema, partition_by, values.clone())?);
-            }
-            let file = open.get_mut(&values).expect("inserted above when absent");
-            file.writer.write(&part).await.map_err(|e| LakeError::storage("write", &file.path, &e))?;
-            file.rows += part.num_rows() as u64;
-            if file.writer.bytes_written() + file.writer.in_progress_size() > TARGET_FILE_BYTES
-                && let Some(file) = open.remove(&values)
-            {
-                done.push(close(&store, file, partition_by).await?);
+            let partition = open.entry(values).or_insert_with_key(|values| {
+                Partition::open(Arc::clone(&store), Arc::clone(&file_schema), partition_by.to_vec(), values.clone())
+            });
+            // one that takes no more has failed, and tells why at its end
+            if partition.batches.send(part).await.is_err() {
+                break 'stream;
             }
         }
     }
-    for (_, file) in open {
-        done.push(close(&store, file, partition_by).await?);
+    let mut done = vec![];
+    for partition in open.into_values() {
+        done.extend(partition.close().await?);
     }
     Ok(done)
+}
+
+/// Batches that wait for their partition's encoder.
+const WAITING: usize = 2;
+
+/// The files of one partition, encoded beside those of the others.
+struct Partition {
+    batches: mpsc::Sender<RecordBatch>,
+    encoder: AbortOnDrop,
+}
+
+struct AbortOnDrop(JoinHandle<Result<Vec<WrittenFile>, LakeError>>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Partition {
+    fn open(store: Arc<dyn ObjectStore>, schema: SchemaRef, partition_by: Vec<String>, values: PartitionValues) -> Self {
+        let (batches, mut waiting) = mpsc::channel::<RecordBatch>(WAITING);
+        let encoder = tokio::spawn(async move {
+            let (mut done, mut open) = (vec![], None);
+            while let Some(batch) = waiting.recv().await {
+                let file = match &mut open {
+                    Some(file) => file,
+                    None => open.insert(open_file(&store, &schema, &partition_by, values.clone())?),
+                };
+                file.writer.write(&batch).await.map_err(|e| LakeError::storage("write", &file.path, &e))?;
+                file.rows += batch.num_rows() as u64;
+                if file.writer.bytes_written() + file.writer.in_progress_size() > TARGET_FILE_BYTES
+                    && let Some(file) = open.take()
+                {
+                    done.push(close(&store, file, &partition_by).await?);
+                }
+            }
+            if let Some(file) = open {
+                done.push(close(&store, file, &partition_by).await?);
+            }
+            Ok(done)
+        });
+        Self { batches, encoder: AbortOnDrop(encoder) }
+    }
+
+    async fn close(self) -> Result<Vec<WrittenFile>, LakeError> {
+        let Self { batches, mut encoder } = self;
+        drop(batches);
+        match (&mut encoder.0).await {
+            Ok(written) => written,
+            Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
+            Err(e) => Err(LakeError::storage("write", "a data file", &e)),
+        }
+    }
 }
 
 fn open_file(
@@ -155,6 +206,9 @@ async fn close(store: &Arc<dyn ObjectStore>, file: OpenFile, partition_by: &[Str
 /// Values of the partition columns, as Delta writes them.
 type PartitionValues = Vec<Option<String>>;
 
+/// Rows that one partition's encoder is worth being given by themselves.
+const LONG_RUN: usize = 512;
+
 /// Rows by their partition values, in order of first appearance; the whole batch without partition columns.
 fn split(
     batch: &RecordBatch,
@@ -166,19 +220,22 @@ fn split(
     let options = FormatOptions::default();
     let columns: Vec<ArrayRef> = partition_indices.iter().map(|i| Arc::clone(batch.column(*i))).collect();
     let formatters = columns.iter().map(|c| ArrayFormatter::try_new(c.as_ref(), &options)).collect::<Result<Vec<_>, _>>()?;
+    let runs = partition(&columns)?.ranges();
+    let key = |row: usize| -> PartitionValues {
+        columns.iter().zip(&formatters).map(|(c, f)| (!c.is_null(row)).then(|| f.value(row).to_string())).collect()
+    };
+    // long runs need no copy
+    if runs.len() == 1 || batch.num_rows() / runs.len() >= LONG_RUN {
+        return Ok(runs.into_iter().map(|run| (key(run.start), batch.slice(run.start, run.len()))).collect());
+    }
     let mut order: Vec<PartitionValues> = vec![];
     let mut rows: HashMap<PartitionValues, Vec<u32>> = HashMap::new();
-    // rows that follow one another mostly have one value: it is looked up once
-    for run in partition(&columns)?.ranges() {
-        let values = columns.iter().zip(&formatters).map(|(c, f)| (!c.is_null(run.start)).then(|| f.value(run.start).to_string()));
-        let key: PartitionValues = values.collect();
+    for run in runs {
+        let key = key(run.start);
         if !rows.contains_key(&key) {
             order.push(key.clone());
         }
         rows.entry(key).or_default().extend(run.start as u32..run.end as u32);
-    }
-    if order.len() == 1 {
-        return Ok(order.into_iter().map(|key| (key, batch.clone())).collect());
     }
     order
         .into_iter()

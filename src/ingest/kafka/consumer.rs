@@ -14,6 +14,7 @@ use rdkafka::{
     consumer::{BaseConsumer, CommitMode, Consumer},
     error::{KafkaError, RDKafkaErrorCode as Code},
     message::Headers as _,
+    topic_partition_list::TopicPartitionListElem,
 };
 
 use sha2::{Digest, Sha256};
@@ -40,12 +41,18 @@ pub struct Message {
     pub headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// At least one message, or offsets that moved over lost ones.
-    Messages(Vec<Message>),
+    /// At least one message was taken, or offsets moved over lost ones.
+    More,
     /// Up to the end of what was asked for.
     Drained,
 }
+
+/// Messages that are handed on together: small enough to share between cores, large enough for a batch of rows.
+pub const CHUNK: usize = 8192;
+/// Messages between two looks at the clock.
+const LOOK: usize = 64;
 
 /// A topic that is being read.
 pub struct Reader {
@@ -96,8 +103,7 @@ impl Reader {
             Until::At(at) if !follow => reader.offsets_at(&partitions, at.timestamp_millis())?,
             _ => BTreeMap::new(),
         };
-        for partition in partitions {
-            let (low, high) = reader.watermarks(partition)?;
+        for (partition, (low, high)) in reader.all_watermarks(&partitions)? {
             reader.lows.insert(partition, low);
             let start = match reader.next.get(&partition) {
                 Some(&next) => {
@@ -172,30 +178,37 @@ impl Reader {
         }
     }
 
-    /// The next batch. Ends early when `stop` is set; what was polled then is read again by the next run.
-    pub fn poll(&mut self, stop: &AtomicBool) -> Result<Flow, IngestError> {
-        let mut messages = vec![];
-        let mut bytes = 0;
-        let opened = Instant::now();
-        let (mut first, mut heard, mut fault) = (None, Instant::now(), None);
-        while !self.open.is_empty() && bytes < self.settings.batch_bytes && messages.len() < self.settings.batch_messages {
-            if stop.load(Ordering::Relaxed) {
-                return Ok(Flow::Drained);
+    /// The next batch, handed on chunk by chunk. Ends early when `stop` is set; what was polled then is read again by the next run.
+    pub fn poll(&mut self, stop: &AtomicBool, mut taken: impl FnMut(Vec<Message>)) -> Result<Flow, IngestError> {
+        let mut chunk: Vec<Message> = vec![];
+        let (mut bytes, mut count) = (0, 0);
+        let mut now = Instant::now();
+        let (opened, mut first, mut heard, mut fault) = (now, None, now, None);
+        let mut looked = 0;
+        while !self.open.is_empty() && bytes < self.settings.batch_bytes && count < self.settings.batch_messages {
+            if looked % LOOK == 0 {
+                now = Instant::now();
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(Flow::Drained);
+                }
+                let since: Instant = first.unwrap_or(opened);
+                if (first.is_some() || self.follow) && now.saturating_duration_since(since) >= self.settings.batch_time {
+                    break;
+                }
             }
-            let since = first.unwrap_or(opened);
-            if (first.is_some() || self.follow) && since.elapsed() >= self.settings.batch_time {
-                break;
-            }
-            match self.consumer.poll(if messages.is_empty() { POLL } else { POLL.min(self.settings.batch_time) }) {
+            looked += 1;
+            match self.consumer.poll(if count == 0 { POLL } else { POLL.min(self.settings.batch_time) }) {
                 None => {
+                    looked = 0;
                     if !self.follow && heard.elapsed() > self.settings.timeout {
                         return Err(silent(&self.settings, fault.as_ref()));
                     }
                 }
                 Some(Ok(message)) => {
-                    heard = Instant::now();
+                    // no older than the last look
+                    heard = now;
                     let (partition, offset) = (message.partition(), message.offset());
-                    if self.unproven.remove(&partition) && offset < self.next[&partition] {
+                    if !self.unproven.is_empty() && self.unproven.remove(&partition) && offset < self.next[&partition] {
                         let message = owned(&message);
                         self.prove(partition, &message)?;
                         continue;
@@ -208,15 +221,20 @@ impl Reader {
                     }
                     let message = owned(&message);
                     bytes += message.size();
+                    count += 1;
                     first = first.or_else(|| Some(Instant::now()));
-                    messages.push(message);
+                    chunk.push(message);
                     self.next.insert(partition, offset + 1);
                     if offset + 1 >= target {
                         self.close(partition);
                     }
+                    if chunk.len() >= CHUNK {
+                        self.mark(&chunk);
+                        taken(std::mem::take(&mut chunk));
+                    }
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    heard = Instant::now();
+                    heard = now;
                     if !self.follow {
                         self.close(partition);
                     }
@@ -229,25 +247,31 @@ impl Reader {
                 }
             }
         }
+        if !chunk.is_empty() {
+            self.mark(&chunk);
+            taken(chunk);
+        }
+        Ok(if count == 0 && self.lost.is_empty() { Flow::Drained } else { Flow::More })
+    }
+
+    /// Remembers the last message of each partition.
+    fn mark(&mut self, messages: &[Message]) {
         let mut seen = BTreeSet::new();
         for message in messages.iter().rev() {
             if seen.insert(message.partition) {
                 self.marks.insert(message.partition, message.mark());
-            }
-            if seen.len() == self.next.len() {
-                break;
+                if seen.len() == self.next.len() {
+                    return;
+                }
             }
         }
-        Ok(if messages.is_empty() && self.lost.is_empty() { Flow::Drained } else { Flow::Messages(messages) })
     }
 
     /// Messages behind the table, of each partition; nothing when no broker answers.
     pub fn lag(&self) -> Option<Offsets> {
-        let behind = self.next.iter().map(|(partition, next)| {
-            let (_, high) = self.consumer.fetch_watermarks(&self.settings.topic, *partition, self.settings.timeout).ok()?;
-            Some((*partition, (high - next).max(0)))
-        });
-        behind.collect()
+        let partitions: Vec<i32> = self.next.keys().copied().collect();
+        let marks = self.all_watermarks(&partitions).ok()?;
+        Some(marks.into_iter().map(|(partition, (_, high))| (partition, (high - self.next[&partition]).max(0))).collect())
     }
 
     /// No more of this partition; the others go on.
@@ -265,6 +289,30 @@ impl Reader {
             let _ = list.add_partition_offset(&self.settings.topic, partition, Offset::Offset(offset));
         }
         list
+    }
+
+    /// The first offset of each partition and the one behind its last: two questions, however many partitions there are.
+    fn all_watermarks(&self, partitions: &[i32]) -> Result<BTreeMap<i32, (i64, i64)>, IngestError> {
+        let ends = |at: Offset| -> BTreeMap<i32, i64> {
+            let mut list = TopicPartitionList::new();
+            for partition in partitions {
+                // fails only for offsets that are no offsets
+                let _ = list.add_partition_offset(&self.settings.topic, *partition, at);
+            }
+            let Ok(found) = self.consumer.offsets_for_times(list, self.settings.timeout) else { return BTreeMap::new() };
+            let offset = |e: &TopicPartitionListElem<'_>| match (e.error(), e.offset()) {
+                (Ok(()), Offset::Offset(offset)) => Some((e.partition(), offset)),
+                _ => None,
+            };
+            found.elements().iter().filter_map(offset).collect()
+        };
+        let (lows, highs) = (ends(Offset::Beginning), ends(Offset::End));
+        let of = |partition: i32| match (lows.get(&partition), highs.get(&partition)) {
+            (Some(low), Some(high)) => Ok((*low, *high)),
+            // alone, which waits for a leader
+            _ => self.watermarks(partition),
+        };
+        partitions.iter().map(|p| Ok((*p, of(*p)?))).collect()
     }
 
     fn watermarks(&self, partition: i32) -> Result<(i64, i64), IngestError> {

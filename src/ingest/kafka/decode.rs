@@ -13,12 +13,13 @@ use apache_avro::Schema as AvroSchema;
 use chrono::{DateTime, NaiveDateTime};
 use datafusion::arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
 use indexmap::IndexMap;
+use parking_lot::Mutex;
 use rayon::prelude::*;
 use serde_json::{Map, Value as Json};
 
 use super::{
     avro,
-    consumer::Message,
+    consumer::{CHUNK, Message},
     schema_registry::{Known, SchemaRegistry},
     settings::{Format, KafkaSettings, metadata, payload},
 };
@@ -42,9 +43,6 @@ pub struct Layout {
     /// Columns are more than the project declares.
     grown: bool,
 }
-
-/// Messages per task; small enough to share between cores, large enough for a batch.
-const CHUNK: usize = 8192;
 
 impl Layout {
     /// Fails with the name of a column that is there twice.
@@ -118,6 +116,64 @@ pub struct Decoder {
     registry: Option<Arc<SchemaRegistry>>,
 }
 
+/// The messages of one batch on their way to rows: decoded while more of them come, as soon as it is settled which columns they have.
+pub struct Decoding<'d> {
+    decoder: &'d Decoder,
+    layout: Arc<Layout>,
+    /// Waiting for columns, or for a registry.
+    messages: Vec<Message>,
+    done: Vec<Result<Chunk, IngestError>>,
+}
+
+impl<'d> Decoding<'d> {
+    pub fn new(decoder: &'d Decoder, layout: Arc<Layout>) -> Self {
+        Self { decoder, layout, messages: vec![], done: vec![] }
+    }
+
+    /// `poll` gives chunks of messages to what it is given, in their order.
+    pub fn taking<T>(&mut self, poll: impl FnOnce(&mut dyn FnMut(Vec<Message>)) -> T) -> T {
+        let settled = self.decoder.settings.format != Format::Avro && !self.layout.grows(self.decoder.settings.unknown);
+        if !settled {
+            let messages = &mut self.messages;
+            return poll(&mut |chunk| messages.extend(chunk));
+        }
+        let (decoder, layout) = (self.decoder, &*self.layout);
+        let done = Mutex::new(vec![]);
+        let polled = rayon::in_place_scope(|scope| {
+            let (done, mut count) = (&done, 0);
+            poll(&mut |chunk| {
+                let at = count;
+                count += 1;
+                scope.spawn(move |_| {
+                    let decoded = decoder.chunk(&chunk, layout, &HashMap::new());
+                    done.lock().push((at, decoded));
+                });
+            })
+        });
+        let mut done = done.into_inner();
+        done.sort_by_key(|(at, _)| *at);
+        self.done.extend(done.into_iter().map(|(_, decoded)| decoded));
+        polled
+    }
+
+    /// Rows in the order of the messages, and the layout that they have.
+    pub fn finish(self) -> Result<(Parsed, Arc<Layout>), IngestError> {
+        if !self.messages.is_empty() {
+            return self.decoder.rows(&self.messages, self.layout);
+        }
+        Ok((parsed(self.done.into_iter().collect::<Result<_, _>>()?), self.layout))
+    }
+}
+
+fn parsed(chunks: Vec<Chunk>) -> Parsed {
+    let mut parsed = Parsed::default();
+    for chunk in chunks {
+        parsed.batches.extend(chunk.batches);
+        parsed.rejected.extend(chunk.rejected);
+    }
+    parsed
+}
+
 /// What one task gives.
 #[derive(Default)]
 struct Chunk {
@@ -133,7 +189,7 @@ impl Decoder {
     }
 
     /// Rows in the order of the messages, and the layout that they have.
-    pub fn rows(&self, messages: &[Message], layout: Arc<Layout>) -> Result<(Parsed, Arc<Layout>), IngestError> {
+    fn rows(&self, messages: &[Message], layout: Arc<Layout>) -> Result<(Parsed, Arc<Layout>), IngestError> {
         let mut layout = layout;
         let schemas = self.schemas(messages)?;
         let of_schemas = self.columns_of(&schemas, &layout);
@@ -151,12 +207,7 @@ impl Decoder {
                 }
             }
             if unknown.is_empty() {
-                let mut parsed = Parsed::default();
-                for chunk in chunks {
-                    parsed.batches.extend(chunk.batches);
-                    parsed.rejected.extend(chunk.rejected);
-                }
-                return Ok((parsed, layout));
+                return Ok((parsed(chunks), layout));
             }
             layout = Arc::new(layout.with(unknown, &self.settings)?);
         }
@@ -189,7 +240,7 @@ impl Decoder {
 
     fn chunk(&self, messages: &[Message], layout: &Layout, schemas: &HashMap<u32, Known>) -> Result<Chunk, IngestError> {
         let mut chunk = Chunk::default();
-        let mut rows = RowBuilder::new(layout.schema());
+        let mut rows = RowBuilder::with_rows(layout.schema(), messages.len());
         let mut order = FieldOrder::default();
         for message in messages {
             match self.cells(message, layout, schemas, &mut order, &mut chunk.unknown) {

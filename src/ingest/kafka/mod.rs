@@ -30,7 +30,7 @@ pub use sink::{Sink, SinkAddress};
 
 use self::{
     consumer::{Flow, Reader},
-    decode::{Decoder, Layout},
+    decode::{Decoder, Decoding, Layout},
     settings::{KafkaSettings, Start},
 };
 use super::{Adapter, FetchContext, Fetched, FetchedContent, IngestError, Parsed, RawResponse, registry::AdapterEnv, settings::Settings};
@@ -147,7 +147,9 @@ impl Inner {
             *slot = Some(reader);
         }
         let Some(reader) = slot.as_mut() else { return Ok(None) };
-        let polled = reader.poll(stop);
+        let layout = Arc::clone(&self.layout.read());
+        let mut decoding = Decoding::new(&self.decoder, layout);
+        let polled = decoding.taking(|taken| reader.poll(stop, taken));
         let flow = match polled {
             Ok(flow) => flow,
             Err(error) => {
@@ -155,7 +157,7 @@ impl Inner {
                 return Err(error);
             }
         };
-        let Flow::Messages(messages) = flow else {
+        if flow == Flow::Drained {
             *self.lag.lock() = reader.lag();
             // where a table began that did not begin at the beginning must be remembered, even when nothing came yet
             if first && self.settings.start != Start::Earliest && reader.offsets() != &position.offsets {
@@ -164,11 +166,10 @@ impl Inner {
             }
             reader.end();
             return Ok(None);
-        };
+        }
         let lost = reader.take_lost();
         let offsets = reader.offsets().clone();
-        let layout = Arc::clone(&self.layout.read());
-        let (mut parsed, layout) = match self.decoder.rows(&messages, layout) {
+        let (mut parsed, layout) = match decoding.finish() {
             Ok(decoded) => decoded,
             Err(error) => {
                 *slot = None;
