@@ -77,11 +77,14 @@ impl Files {
     }
 
     /// Writes beside the file and renames: readers see the old content or the new one.
-    pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    pub fn replace<'a>(path: &Path, parts: impl Iterator<Item = &'a [u8]>) -> io::Result<()> {
         let folder = path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder)?;
-        let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
-        io::Write::write_all(&mut temporary, bytes)?;
+        let mut writer = io::BufWriter::with_capacity(1 << 16, tempfile::NamedTempFile::new_in(folder)?);
+        for part in parts {
+            io::Write::write_all(&mut writer, part)?;
+        }
+        let temporary = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
         temporary.persist(path).map(drop).map_err(|e| e.error)
     }
 

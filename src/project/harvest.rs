@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use serde_json::Value as Json;
 
 use super::{
-    cache::{self, Asked, Cache, Known, Segment, State},
+    cache::{self, Asked, Cache, Known, Renewed, Segment, State},
     draft::{Blueprint, Body, Draft, Drafting, Patches, blueprints},
     fixture,
     load::render,
@@ -56,7 +56,7 @@ pub(super) struct Harvest {
     pub(super) drafts: Vec<Draft>,
     pub(super) leftovers: Vec<Leftover>,
     /// The cache as it should be from now on, if that is another one.
-    pub(super) renewed: Option<Vec<u8>>,
+    pub(super) renewed: Option<Renewed>,
 }
 
 /// What one YAML file says, and where it lies.
@@ -314,7 +314,7 @@ impl Fresh<'_> {
         clean: &[&Segment],
         at: &HashMap<&Path, usize>,
         faults: &[Diagnostic],
-    ) -> Option<Vec<u8>> {
+    ) -> Option<Renewed> {
         if self.varied {
             return None;
         }
@@ -385,7 +385,7 @@ fn blank(file: &Arc<SourceFile>) -> Yield {
 }
 
 /// All drafts in one order, wherever they come from.
-fn assemble(listed: &[Listed<'_>], first_yaml: usize, yields: Vec<Yield>, at: &HashMap<&Path, usize>, renewed: Option<Vec<u8>>) -> Harvest {
+fn assemble(listed: &[Listed<'_>], first_yaml: usize, yields: Vec<Yield>, at: &HashMap<&Path, usize>, renewed: Option<Renewed>) -> Harvest {
     let mut sorted: Vec<Option<Yield>> = listed.iter().map(|_| None).collect();
     for made in yields {
         if let Some(n) = at.get(made.file.path()) {

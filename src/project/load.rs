@@ -167,8 +167,8 @@ fn load_steps(options: &LoadOptions) -> Result<Project, Diagnostics> {
     let renewed = harvest.renewed.take();
     let project = finish(options, packages, profile, environment, (docs, doc_places), harvest, faults)?;
     // only what turned out to be sound is kept
-    if let (Some(cache), Some(bytes)) = (&cache, renewed) {
-        cache.write(&bytes);
+    if let (Some(cache), Some(renewed)) = (&cache, renewed) {
+        cache.write(&renewed);
     }
     Ok(project)
 }

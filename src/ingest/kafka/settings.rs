@@ -87,6 +87,8 @@ impl KafkaSettings {
             .set("isolation.level", "read_committed")
             // what waits in the client's queues is memory, too
             .set("queued.max.messages.kbytes", "32768")
+            // a full queue is empty again in milliseconds, not in the second that the client would wait
+            .set("fetch.queue.backoff.ms", "5")
             .set("fetch.message.max.bytes", "4194304");
         for (key, value) in &self.properties {
             config.set(key, value);

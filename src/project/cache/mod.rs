@@ -195,7 +195,7 @@ impl Cache {
         clean: &[&Segment],
         groups: &[Vec<&Yield>],
         entries: &HashMap<&Path, Vec<&str>>,
-    ) -> Option<Vec<u8>> {
+    ) -> Option<Renewed> {
         if let Some(header) = &self.header {
             let unchanged = header.key == state.key
                 && header.files.len() == state.present.len()
@@ -205,30 +205,35 @@ impl Cache {
                 return None;
             }
         }
-        let mut body: Vec<u8> = vec![];
+        let length = state.present.iter().map(|f| f.file.text.len()).sum();
+        let mut texts: Vec<u8> = Vec::with_capacity(length);
         let mut files = vec![];
         let mut index: HashMap<&Path, usize> = HashMap::new();
         for file in state.present {
             let path = file.file.path();
-            let start = body.len();
-            body.extend_from_slice(file.file.text.as_bytes());
+            let start = texts.len();
+            texts.extend_from_slice(file.file.text.as_bytes());
             index.insert(path, files.len());
             let stamp = file.stamp.clone().filter(|s| s.is_older(self.opened));
             files.push(File {
                 path: path.to_owned(),
                 digest: digest(file.file.text.as_bytes()),
                 stamp,
-                text: start..body.len(),
+                text: start..texts.len(),
                 varies: state.varying.contains(path),
             });
         }
-        let texts = body.len();
-        let mut segments = vec![];
+        let (mut segments, mut parts, mut end) = (vec![], vec![], length);
+        let mut add = |part: Vec<u8>| {
+            let start = end;
+            end += part.len();
+            parts.push(part);
+            start..end
+        };
         for old in clean {
-            let start = body.len();
-            body.extend_from_slice(self.bytes.get(old.bytes.clone())?);
+            let bytes = add(self.bytes.get(old.bytes.clone())?.to_vec());
             let numbers = self.files_of(old).filter_map(|p| index.get(p).copied()).collect();
-            segments.push(Segment { files: numbers, names: old.names.clone(), bytes: start..body.len(), digest: old.digest });
+            segments.push(Segment { files: numbers, names: old.names.clone(), bytes, digest: old.digest });
         }
         let written: Vec<Option<Vec<u8>>> = groups.par_iter().map(|group| encoded(group, state.known)).collect();
         for (group, written) in groups.iter().zip(written) {
@@ -237,14 +242,14 @@ impl Cache {
                 numbers.iter().for_each(|n| files[*n].varies = true);
                 continue;
             };
-            let start = body.len();
-            body.extend_from_slice(&written);
+            let digest = digest(&written);
+            let bytes = add(written);
             let of_nodes = group.iter().flat_map(|y| y.drafts.iter().map(|(d, _)| d.node.name.as_str()));
             let of_entries = group.iter().filter_map(|y| entries.get(y.file.path())).flatten().copied();
             let mut names: Vec<String> = of_nodes.chain(of_entries).map(str::to_owned).collect();
             names.sort_unstable();
             names.dedup();
-            segments.push(Segment { files: numbers, names, bytes: start..body.len(), digest: digest(&written) });
+            segments.push(Segment { files: numbers, names, bytes, digest });
         }
         let salt = uuid::Uuid::new_v4().as_u64_pair().0;
         let env = state.asked.0.lock();
@@ -252,7 +257,9 @@ impl Cache {
         let before = self.header.as_ref().filter(|_| !clean.is_empty()).map(|h| &h.env);
         let env = before_and_now(env, before, state.env, salt);
         let header = Header { program: self.program.clone(), salt, key: state.key, env, files, segments };
-        assembled(&header, &body, texts)
+        let beginning = beginning(&header, &texts)?;
+        parts.splice(0..0, [beginning, texts]);
+        Some(Renewed(parts))
     }
 
     fn is_as_was(&self, was: &File, now: &ResourceFile) -> bool {
@@ -263,12 +270,15 @@ impl Cache {
     }
 
     /// A cache that cannot be written costs time, not a result.
-    pub fn write(&self, bytes: &[u8]) {
-        if let Err(error) = Files::replace(&self.place, bytes) {
+    pub fn write(&self, renewed: &Renewed) {
+        if let Err(error) = Files::replace(&self.place, renewed.0.iter().map(Vec::as_slice)) {
             tracing::debug!("the parse cache `{}` cannot be written: {error}", self.place.display());
         }
     }
 }
+
+/// A new content of the cache, in pieces that follow one another: a second copy of all would be the most that a load holds.
+pub struct Renewed(Vec<Vec<u8>>);
 
 /// What a load knows when it writes the cache.
 pub struct State<'a> {
@@ -335,8 +345,9 @@ fn decoded(bytes: &[u8], known: &Known) -> Read<Vec<Yield>> {
     Ok(read?.into_iter().flatten().collect())
 }
 
-/// `MAGIC`, the header's length and digest, the header, the texts and segments; ranges count from the end of the header.
-fn assembled(header: &Header, body: &[u8], texts: usize) -> Option<Vec<u8>> {
+/// What stands before the segments: `MAGIC`, the lengths of header and texts, the digest of both, the header. Behind it come the
+/// texts and segments; ranges count from the end of the header.
+fn beginning(header: &Header, texts: &[u8]) -> Option<Vec<u8>> {
     let known = Known::new();
     let mut w = Writer::new(&known);
     w.put(header);
@@ -344,16 +355,15 @@ fn assembled(header: &Header, body: &[u8], texts: usize) -> Option<Vec<u8>> {
         return None;
     }
     let head = w.bytes;
-    let mut out = Vec::with_capacity(MAGIC.len() + 48 + head.len() + body.len());
+    let mut out = Vec::with_capacity(MAGIC.len() + 48 + head.len());
     out.extend_from_slice(MAGIC);
     out.extend_from_slice(&(head.len() as u64).to_le_bytes());
-    out.extend_from_slice(&(texts as u64).to_le_bytes());
+    out.extend_from_slice(&(texts.len() as u64).to_le_bytes());
     let mut hash = Sha256::new();
     hash.update(&head);
-    hash.update(&body[..texts]);
+    hash.update(texts);
     out.extend_from_slice(&hash.finalize());
     out.extend_from_slice(&head);
-    out.extend_from_slice(body);
     Some(out)
 }
 
